@@ -1,0 +1,357 @@
+//! The checked configuration: every index valid, every range kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The whole configuration after all checks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub gateway: GatewayConfig,
+    pub server: ServerConfig,
+    pub store: StoreConfig,
+    pub sources: Vec<SourceConfig>,
+    pub machines: Vec<Arc<MachineConfig>>,
+    /// SHA-256 of the file, hex.
+    pub hash: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct GatewayConfig {
+    /// Shown as `Gateway.InstanceName`.
+    pub name: String,
+}
+
+/// The OPC UA server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerConfig {
+    /// Port of the endpoint; 0 takes a free one. Default 4840.
+    pub port: u16,
+    /// Default `urn:driftgate:<gateway name>`.
+    pub application_uri: String,
+}
+
+/// Bounds of the store; the oldest rows go first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreConfig {
+    /// Raw frames kept per machine. Default 20,000.
+    pub frame_rows: u32,
+    /// Feature rows (features, scores, regime) kept per machine. Default 50,000.
+    pub feature_rows: u32,
+    /// Evaluations of monitors kept per machine. Default 20,000.
+    pub history_rows: u32,
+    /// Events kept, all machines together. Default 20,000.
+    pub event_rows: u32,
+    /// Free space below which nothing more is stored, in bytes. Default 200 MB.
+    pub disk_reserve: u64,
+}
+
+/// A connection to one PLC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceConfig {
+    /// `[A-Za-z][A-Za-z0-9_]{0,31}`
+    pub name: Arc<str>,
+    pub kind: SourceKind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceKind {
+    OpcUa(OpcUaConfig),
+    Modbus(ModbusConfig),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpcUaConfig {
+    /// `opc.tcp://host:port[/path]`
+    pub endpoint: String,
+    pub security: Security,
+    pub user: Option<UserConfig>,
+    /// Namespace URI that addresses without `ns=` or `nsu=` belong to.
+    pub namespace: Option<String>,
+    /// Default 100 ms.
+    pub publishing_interval: Duration,
+    /// Default 10 s: no notification for so long though values are expected = silent.
+    pub silence: Duration,
+    /// Accept a server certificate that nobody has trusted by hand. Default false.
+    pub trust_any_certificate: bool,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Security {
+    /// The strongest that the server offers.
+    Auto,
+    None,
+    Basic256Sha256,
+    Aes128Sha256RsaOaep,
+    Aes256Sha256RsaPss,
+}
+
+/// The password is read when connecting, never kept in the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserConfig {
+    pub name: String,
+    pub password: PasswordFrom,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum PasswordFrom {
+    /// Name of an environment variable.
+    Env(String),
+    /// Path of a file; its first line.
+    File(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModbusConfig {
+    pub host: String,
+    /// Default 502.
+    pub port: u16,
+    /// Default 1.
+    pub unit: u8,
+    /// Default 100 ms.
+    pub poll_interval: Duration,
+    /// Default 1 s.
+    pub timeout: Duration,
+    /// Order of the bytes of 32- and 64-bit values. Default ABCD.
+    pub word_order: WordOrder,
+    /// Registers read in one request at most; default 125.
+    pub max_registers: u16,
+    /// Registers between two wanted ones that are read along; default 8.
+    pub max_gap: u16,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum WordOrder {
+    /// Big endian.
+    Abcd,
+    /// Words swapped.
+    Cdab,
+    /// Bytes swapped in each word.
+    Badc,
+    /// Little endian.
+    Dcba,
+}
+
+/// One machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MachineConfig {
+    /// `[A-Za-z][A-Za-z0-9_]{0,31}`; first segment of its node ids.
+    pub name: Arc<str>,
+    pub frame: FrameClock,
+    /// A value older than this when the frame is made is Bad (stale). Default 5 s.
+    pub max_age: Duration,
+    /// Rows are not judged for so long after a setting left its bin. Default 0.
+    pub settle: Duration,
+    pub active_when: Option<Condition>,
+    pub signals: Vec<SignalConfig>,
+    pub settings: Vec<SettingConfig>,
+    /// In the order of the signals; the names are unique.
+    pub features: Vec<FeatureConfig>,
+    /// Regime slots R01..Rnn. Default 8, at most 64.
+    pub regime_slots: u16,
+    /// Rows a regime needs before it is monitored. Default 200.
+    pub min_reference_rows: u32,
+    /// Learn references and models from the first so many valid rows where there is no bundle; 0: only a bundle. Default 0.
+    pub learn_rows: u32,
+    pub models: Vec<ModelConfig>,
+    pub data_drift: MonitorConfig,
+    pub buffers: BufferConfig,
+}
+
+impl MachineConfig {
+    /// Index of a channel: signals first, then settings.
+    pub fn setting_channel(&self, setting: usize) -> usize {
+        self.signals.len() + setting
+    }
+}
+
+/// When a frame is made.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub enum FrameClock {
+    /// At each sample of this signal (index into `signals`).
+    Trigger(usize),
+    /// At fixed times.
+    Period(Duration),
+}
+
+/// `Speed > 100`: on a signal or a setting, by its channel.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct Condition {
+    pub channel: usize,
+    pub op: Comparison,
+    pub value: f64,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    Equal,
+    NotEqual,
+}
+
+/// Where a channel's value comes from when live.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// Index of the source.
+    pub source: usize,
+    /// In the PLC's own notation: a NodeId text, `MAIN.fbMotor.rSpeed`, `"DB"."tag"`, or a Modbus address (`holding:100`).
+    pub address: String,
+    /// How Modbus registers are read; ignored for OPC UA.
+    pub register_type: RegisterType,
+    /// Wanted sampling interval; `None`: the source's publishing or poll interval.
+    pub sampling: Option<Duration>,
+    /// `value * scale + offset`; defaults 1 and 0.
+    pub scale: f64,
+    pub offset: f64,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RegisterType {
+    Bool,
+    I16,
+    U16,
+    I32,
+    U32,
+    I64,
+    U64,
+    F32,
+    F64,
+}
+
+/// A measured value or waveform.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SignalConfig {
+    pub name: Arc<str>,
+    /// Column in recorded data; default: the name.
+    pub column: String,
+    /// `None`: only in recorded data.
+    pub origin: Option<Origin>,
+    pub unit: String,
+    /// Values outside are Bad.
+    pub range: Option<(f64, f64)>,
+    pub shape: Shape,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub enum Shape {
+    Scalar,
+    /// A waveform of `length` samples taken `rate` times a second (Hz).
+    Block {
+        length: usize,
+        rate: f64,
+    },
+}
+
+/// A value the machine is set to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SettingConfig {
+    pub name: Arc<str>,
+    pub column: String,
+    pub origin: Option<Origin>,
+    pub unit: String,
+    pub conditioning: Conditioning,
+}
+
+/// How a setting takes part in the regime.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Conditioning {
+    /// Recorded, but no part of the regime.
+    Ignored,
+    /// Each value (number or text) is a class of its own.
+    Category,
+    /// Half-open bins `[e0,e1) [e1,e2) ...`, ascending; values outside are outside the envelope.
+    Bins(Vec<f64>),
+    /// Values within so much of a trained value are that value.
+    Tolerance(f64),
+}
+
+/// What a model and the monitors get.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeatureConfig {
+    /// The signal's name for a scalar; `<Signal>_rms` and so on for a waveform.
+    pub name: Arc<str>,
+    pub signal: usize,
+    pub kind: FeatureKind,
+    pub unit: String,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FeatureKind {
+    /// The scalar itself.
+    Value,
+    Mean,
+    Rms,
+    /// Largest absolute value over rms.
+    Crest,
+    /// Fourth standardised moment (3 for a Gaussian).
+    Kurtosis,
+    /// Largest minus smallest.
+    PeakToPeak,
+    /// Natural logarithm of the power between two frequencies (Hz).
+    Band {
+        from: f64,
+        to: f64,
+    },
+}
+
+/// A fault-detection model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelConfig {
+    pub name: Arc<str>,
+    pub kind: ModelKind,
+    /// Indexes into the machine's features.
+    pub inputs: Vec<usize>,
+    /// Share of healthy training rows that may lie beyond the threshold; default 0.001.
+    pub contamination: f64,
+    /// Fixed threshold of the score; `None`: from training.
+    pub score_threshold: Option<f64>,
+    /// Rows in a row beyond the threshold that make a fault; default 5.
+    pub fault_rows: u16,
+    pub prediction_drift: MonitorConfig,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ModelKind {
+    IsolationForest {
+        trees: usize,
+        samples: usize,
+        seed: u64,
+    },
+}
+
+/// A monitor: up to four tests, their thresholds, and the decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MonitorConfig {
+    pub enabled: bool,
+    /// T1..T4.
+    pub tests: Vec<TestConfig>,
+    /// Rows of the regime that a test looks at; 20..=10,000, default 200.
+    pub window_rows: u32,
+    /// Rows between two evaluations; 1..=window_rows, default 20.
+    pub hop: u32,
+    /// Evaluations in a row with all tests exceeded that make a drift; 1..=1,000, default 3.
+    pub consecutive_limit: u16,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct TestConfig {
+    pub metric: crate::drift::Metric,
+    /// `None`: the bundle's calibrated one, else the metric's default.
+    pub threshold: Option<f64>,
+}
+
+/// Retraining buffers B01..B04.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BufferConfig {
+    /// Rows that make a buffer ready; default 1,000.
+    pub target_rows: u32,
+    /// Rows from before the first warning that belong to it; default 200.
+    pub rows_before: u32,
+}

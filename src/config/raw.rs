@@ -1,0 +1,1 @@
+//! What the TOML file holds, before checks.

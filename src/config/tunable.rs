@@ -1,0 +1,1 @@
+//! The parameters that people tune: from the file, then by OPC UA.

@@ -1,0 +1,24 @@
+//! driftgate: reads signals and settings of PLCs, runs fault-detection models, watches data and predictions for drift
+//! conditioned on the machine settings, and gives the verdicts back as OPC UA nodes.
+//!
+//! ```text
+//!  source ──Sample──▶ align ──Frame──▶ core: regime ▶ feature ▶ model ▶ drift ──Verdict, Events──▶ store, server
+//!  (OPC UA, Modbus,    └────────── pipeline: pure step, the same live, in replay and in tests ─────────┘
+//!   recorded data)
+//! ```
+//!
+//! Rooms. Pure (no async, clock, I/O): [`types`], [`regime`], [`feature`], [`model`], [`drift`], [`bundle`], `pipeline::core`.
+//! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `server`, `sim`, `wire`, `app`.
+
+pub mod config;
+pub mod drift;
+pub mod types;
+
+#[cfg(feature = "gateway")]
+pub mod server;
+#[cfg(feature = "gateway")]
+pub mod source;
+#[cfg(feature = "gateway")]
+pub mod store;
+#[cfg(feature = "gateway")]
+pub mod wire;

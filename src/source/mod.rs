@@ -1,0 +1,97 @@
+//! Connections to PLCs: OPC UA client and Modbus TCP. Each runs as one task, sends [`Sample`]s and says how it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{RegisterType, Shape, SourceConfig};
+use crate::types::{Sample, SampleId, SourceState, Timestamp};
+
+/// One value to read: what a source is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tag {
+    pub id: SampleId,
+    /// In the PLC's own notation.
+    pub address: String,
+    pub register_type: RegisterType,
+    pub shape: Shape,
+    pub sampling: Option<std::time::Duration>,
+    pub scale: f64,
+    pub offset: f64,
+    /// For messages: `Motor1.Flux`.
+    pub name: String,
+}
+
+/// How a source is. Sent at every change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceStatus {
+    pub state: SourceState,
+    /// ASCII; what is wrong and what to do.
+    pub text: String,
+    pub last_good: Timestamp,
+    pub read_errors: u64,
+    pub reconnects: u64,
+    /// Samples that found the channel full.
+    pub dropped: u64,
+}
+
+impl Default for SourceStatus {
+    fn default() -> Self {
+        Self {
+            state: SourceState::Connecting,
+            text: "connecting".into(),
+            last_good: Timestamp::EPOCH,
+            read_errors: 0,
+            reconnects: 0,
+            dropped: 0,
+        }
+    }
+}
+
+/// What a source task is given. When `stop` is cancelled it closes its session and returns.
+pub struct SourceTask {
+    pub config: SourceConfig,
+    pub tags: Vec<Tag>,
+    /// Bounded; see [`SampleSender`] for what happens when it is full.
+    pub samples: SampleSender,
+    pub status: watch::Sender<SourceStatus>,
+    /// Where the client's certificate and the trusted server certificates lie.
+    pub pki_dir: std::path::PathBuf,
+    pub stop: CancellationToken,
+}
+
+/// Sends samples to one machine's driver each, never waits: a full channel is counted, and the next sample of that
+/// channel says `Uncertain (Overflow)`.
+#[derive(Clone)]
+pub struct SampleSender {
+    machines: Arc<[mpsc::Sender<Sample>]>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl SampleSender {
+    /// One sender a machine, by its index in the configuration.
+    pub fn new(machines: Vec<mpsc::Sender<Sample>>) -> Self {
+        Self {
+            machines: machines.into(),
+            dropped: Arc::default(),
+        }
+    }
+
+    /// False where the sample was dropped.
+    pub fn send(&self, sample: Sample) -> bool {
+        let sent = self
+            .machines
+            .get(usize::from(sample.id.machine))
+            .is_some_and(|tx| tx.try_send(sample).is_ok());
+        if !sent {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,75 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{BufferReason, BufferState, DriftStatus, RegimeState, Timestamp};
+
+/// Something that changed, at one row of one unit (machine). A line of the events file.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// The machine; in a replay, the file and the value of the unit column.
+    pub unit: Arc<str>,
+    /// 1-based within the unit.
+    pub row: u64,
+    pub time: Timestamp,
+    pub kind: EventKind,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum EventKind {
+    /// A monitor, or the machine as a whole, has a new status (`monitor` is `machine` for the machine).
+    Status {
+        monitor: Arc<str>,
+        status: DriftStatus,
+        previous: Option<DriftStatus>,
+        /// Why it is not evaluated, where it is not.
+        reason: Option<super::NotEvaluated>,
+        /// Key of the regime; `None` outside or in a transient.
+        regime: Option<Arc<str>>,
+        feature: Option<Arc<str>>,
+        /// Which test stands nearest to its threshold, and what it says.
+        metric: Option<Arc<str>>,
+        value: Option<f64>,
+        threshold: Option<f64>,
+    },
+    /// The settings have changed.
+    Regime {
+        state: RegimeState,
+        regime: Option<Arc<str>>,
+        key: Arc<str>,
+        distance: Option<f64>,
+    },
+    /// A model reports a machine fault, or its end.
+    Fault {
+        model: Arc<str>,
+        active: bool,
+        regime: Option<Arc<str>>,
+        feature: Option<Arc<str>>,
+        value: f64,
+        threshold: f64,
+    },
+    /// A retraining buffer has a new state.
+    Buffer {
+        slot: u16,
+        state: BufferState,
+        reason: BufferReason,
+        regime: Option<Arc<str>>,
+        rows: u32,
+        dataset_id: Arc<str>,
+    },
+    /// A reference was learned.
+    Reference { regime: Arc<str>, rows: u32 },
+    /// A parameter was written; `refused` says why nothing changed.
+    Parameter {
+        path: Arc<str>,
+        old: String,
+        new: String,
+        user: Arc<str>,
+        refused: Option<String>,
+    },
+    /// Anything else worth keeping.
+    Note { text: String },
+}
+
+/// Events in the order in which they happened.
+pub type Events = Vec<Event>;

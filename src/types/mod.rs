@@ -1,0 +1,28 @@
+//! The words of the project as types. Imports nothing of the project; no clock, no I/O.
+//!
+//! ```text
+//! Sample --align--> Frame --regime, features, model, monitors--> Verdict + Event
+//! ```
+
+mod event;
+mod frame;
+mod quality;
+mod sample;
+mod status;
+mod time;
+mod value;
+mod verdict;
+
+pub use event::{Event, EventKind, Events};
+pub use frame::{Channel, Frame};
+pub use quality::{Cause, Quality};
+pub use sample::{Sample, SampleId};
+pub use status::{
+    BufferReason, BufferState, DriftKind, DriftStatus, Health, ModelState, RegimeState, SourceState,
+};
+pub use time::{ParseTimeError, Timestamp};
+pub use value::{Scalar, ScalarKind, Value};
+pub use verdict::{
+    BufferReport, FeatureReport, ModelReport, MonitorReport, NotEvaluated, RegimeReport,
+    RegimeSlotReport, TestReport, Trust, Verdict,
+};

@@ -1,0 +1,212 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{BufferReason, BufferState, DriftKind, DriftStatus, RegimeState, Timestamp};
+
+/// Why a row is not judged.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum NotEvaluated {
+    /// These settings were never trained.
+    OutsideEnvelope,
+    /// A setting has just changed.
+    Transient,
+    /// The machine stands still (`active_when` is false).
+    NotProducing,
+    /// A conditioning setting has no good value.
+    BadSetting,
+    /// No model input has a good value.
+    BadInputs,
+    /// References are still being learned.
+    Learning,
+    /// A fault of the machine is active: its rows say nothing about drift.
+    FaultActive,
+    /// An operator has suspended the monitoring.
+    Suspended,
+}
+
+impl NotEvaluated {
+    /// ASCII text for `StatusReason`.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::OutsideEnvelope => "outside the trained envelope",
+            Self::Transient => "transient: a setting has just changed",
+            Self::NotProducing => "machine not producing",
+            Self::BadSetting => "a setting has no good value",
+            Self::BadInputs => "no input has a good value",
+            Self::Learning => "learning the reference",
+            Self::FaultActive => "a machine fault is active",
+            Self::Suspended => "suspended by an operator",
+        }
+    }
+}
+
+/// Whether a prediction can be relied on, and if not, why.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Trust {
+    /// Inside the envelope, inputs good, no drift of the model.
+    Trusted,
+    /// As `Trusted`; the data has drifted but the model's predictions have not.
+    TrustedDataDrift,
+    Outside,
+    Transient,
+    NotProducing,
+    BadSetting,
+    /// An input is stale, uncertain or bad.
+    BadInputs,
+    PredictionDrift,
+    #[default]
+    NoModel,
+    Learning,
+}
+
+impl Trust {
+    pub const fn is_trusted(self) -> bool {
+        matches!(self, Self::Trusted | Self::TrustedDataDrift)
+    }
+
+    /// ASCII text for `TrustText`.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted",
+            Self::TrustedDataDrift => "data changed, model fine",
+            Self::Outside => "not trusted: outside the trained envelope",
+            Self::Transient => "not trusted: settings are changing",
+            Self::NotProducing => "not trusted: machine not producing",
+            Self::BadSetting => "not trusted: a setting has no good value",
+            Self::BadInputs => "not trusted: an input is stale or bad",
+            Self::PredictionDrift => "not trusted: the model's predictions have drifted",
+            Self::NoModel => "not trusted: no model",
+            Self::Learning => "not trusted: still learning",
+        }
+    }
+}
+
+/// The present combination of settings.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RegimeReport {
+    pub state: RegimeState,
+    /// Slot of the regime (0-based; `R01` is 0); `None` outside, in a transient, or with a bad setting.
+    pub slot: Option<u16>,
+    /// `Voltage=164;Load=50`, also outside the envelope.
+    pub key: Arc<str>,
+    pub since: Timestamp,
+    /// Distance to the nearest trained regime in tolerances: at most 1 inside, NaN where it can't be said.
+    pub distance: f64,
+}
+
+/// One slot R01..Rnn.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RegimeSlotReport {
+    pub key: Arc<str>,
+    pub state: RegimeState,
+    pub in_envelope: bool,
+    pub drift_status: DriftStatus,
+    pub drift_index: f64,
+    pub rows_learned: u32,
+    pub rows_required: u32,
+    pub last_seen: Timestamp,
+    pub occurrences: u32,
+}
+
+/// One test T1..T4 of a monitor at its last evaluation, for the feature with the largest index.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TestReport {
+    pub name: &'static str,
+    /// The metric's value; NaN before the first evaluation or where not applicable.
+    pub value: f64,
+    /// Corrected for the number of features; NaN where the metric has none.
+    pub p_value: f64,
+    pub threshold: f64,
+    /// 1.0 = the threshold; NaN before the first evaluation.
+    pub index: f64,
+    pub exceeded: bool,
+}
+
+/// One monitor at the present row.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MonitorReport {
+    /// `DataDrift`, or `<Model>.PredictionDrift`.
+    pub name: Arc<str>,
+    pub kind: DriftKind,
+    pub status: DriftStatus,
+    pub reason: Option<NotEvaluated>,
+    /// Smallest index of its tests: all must exceed. NaN before the first evaluation.
+    pub index: f64,
+    pub consecutive: u16,
+    pub tests: Vec<TestReport>,
+    /// Index into the machine's features; `None` for a monitor of a score or before the first evaluation.
+    pub top_feature: Option<u16>,
+    pub window_start: Timestamp,
+    pub window_end: Timestamp,
+    pub last_evaluation: Timestamp,
+    pub last_change: Timestamp,
+    pub drift_count: u32,
+    /// True on the row at which an evaluation took place.
+    pub evaluated: bool,
+}
+
+/// One feature at its last evaluation.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FeatureReport {
+    pub status: DriftStatus,
+    pub index: f64,
+    pub value: f64,
+    pub p_value: f64,
+    pub reference_mean: f64,
+    pub reference_sd: f64,
+    pub current_mean: f64,
+    pub current_sd: f64,
+    /// Share of the last window's rows without a good value, 0..1.
+    pub missing: f64,
+}
+
+/// One fault-detection model at the present row.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ModelReport {
+    /// NaN where there is none.
+    pub score: f64,
+    pub threshold: f64,
+    /// This row alone: the score is beyond the threshold.
+    pub anomaly: bool,
+    /// Confirmed over several rows.
+    pub fault: bool,
+    pub trust: Trust,
+}
+
+/// One retraining buffer B01..B04.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BufferReport {
+    pub state: BufferState,
+    pub reason: BufferReason,
+    pub dataset_id: Arc<str>,
+    pub regime_key: Arc<str>,
+    pub rows: u32,
+    pub target_rows: u32,
+    pub since: Timestamp,
+    pub oldest: Timestamp,
+    pub newest: Timestamp,
+}
+
+/// All that is said of a machine at one row.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Verdict {
+    /// 1-based within the machine.
+    pub row: u64,
+    pub time: Timestamp,
+    pub regime: RegimeReport,
+    pub not_evaluated: Option<NotEvaluated>,
+    /// Feature values in the order of the machine's feature list; NaN where there is none.
+    pub features: Vec<f64>,
+    pub status: DriftStatus,
+    /// Largest index of the monitors; 1.0 is the threshold.
+    pub drift_index: f64,
+    pub top_feature: Option<u16>,
+    pub top_model: Option<u16>,
+    pub last_change: Timestamp,
+    pub monitors: Vec<MonitorReport>,
+    pub feature_reports: Vec<FeatureReport>,
+    pub models: Vec<ModelReport>,
+    pub regimes: Vec<RegimeSlotReport>,
+    pub buffers: Vec<BufferReport>,
+}

@@ -1,0 +1,3 @@
+//! Vendor types end here: conversions between the wire and the project's words, one function a pair.
+
+pub mod opcua;

@@ -73,18 +73,12 @@ pub struct SampleSender {
 impl SampleSender {
     /// One sender a machine, by its index in the configuration.
     pub fn new(machines: Vec<mpsc::Sender<Sample>>) -> Self {
-        Self {
-            machines: machines.into(),
-            dropped: Arc::default(),
-        }
+        Self { machines: machines.into(), dropped: Arc::default() }
     }
 
     /// False where the sample was dropped.
     pub fn send(&self, sample: Sample) -> bool {
-        let sent = self
-            .machines
-            .get(usize::from(sample.id.machine))
-            .is_some_and(|tx| tx.try_send(sample).is_ok());
+        let sent = self.machines.get(usize::from(sample.id.machine)).is_some_and(|tx| tx.try_send(sample).is_ok());
         if !sent {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }

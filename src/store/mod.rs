@@ -39,11 +39,7 @@ impl RowFlags {
     }
 
     pub const fn from_bits(bits: u8) -> Self {
-        Self {
-            judged: bits & 1 != 0,
-            fault: bits & 2 != 0,
-            outside: bits & 4 != 0,
-        }
+        Self { judged: bits & 1 != 0, fault: bits & 2 != 0, outside: bits & 4 != 0 }
     }
 }
 
@@ -129,24 +125,9 @@ pub trait Store: Send + Sync {
     fn flush(&self) -> Result<(), StoreError>;
 
     /// Rows of a machine, oldest first, with `time` in the range; the newest `limit` of them.
-    fn features(
-        &self,
-        machine: u16,
-        time: Range<Timestamp>,
-        limit: usize,
-    ) -> Result<Vec<FeatureRow>, StoreError>;
-    fn history(
-        &self,
-        machine: u16,
-        time: Range<Timestamp>,
-        limit: usize,
-    ) -> Result<Vec<HistoryRow>, StoreError>;
-    fn frames(
-        &self,
-        machine: u16,
-        time: Range<Timestamp>,
-        limit: usize,
-    ) -> Result<Vec<(u64, Frame)>, StoreError>;
+    fn features(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<FeatureRow>, StoreError>;
+    fn history(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<HistoryRow>, StoreError>;
+    fn frames(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<(u64, Frame)>, StoreError>;
     fn events(&self, time: Range<Timestamp>, limit: usize) -> Result<Vec<Event>, StoreError>;
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
@@ -160,24 +141,14 @@ pub trait Store: Send + Sync {
 /// What can go wrong, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error(
-        "the disk is full: `{path}` has {free} bytes free, the reserve is {reserve}; free some space, storing goes on by itself"
-    )]
-    DiskFull {
-        path: String,
-        free: u64,
-        reserve: u64,
-    },
+    #[error("the disk is full: `{path}` has {free} bytes free, the reserve is {reserve}; free some space, storing goes on by itself")]
+    DiskFull { path: String, free: u64, reserve: u64 },
     #[error("the store in `{path}` cannot be read or written: {cause}")]
     Io { path: String, cause: String },
     #[error("the store in `{path}` is in use by another driftgate; stop it first")]
     Locked { path: String },
     #[error("a value of {size} bytes under `{key}` is too large; at most {max}")]
-    TooLarge {
-        key: String,
-        size: usize,
-        max: usize,
-    },
+    TooLarge { key: String, size: usize, max: usize },
     #[error("damaged data in `{path}`: {cause}")]
     Damaged { path: String, cause: String },
 }

@@ -33,40 +33,15 @@ pub enum EventKind {
         threshold: Option<f64>,
     },
     /// The settings have changed.
-    Regime {
-        state: RegimeState,
-        regime: Option<Arc<str>>,
-        key: Arc<str>,
-        distance: Option<f64>,
-    },
+    Regime { state: RegimeState, regime: Option<Arc<str>>, key: Arc<str>, distance: Option<f64> },
     /// A model reports a machine fault, or its end.
-    Fault {
-        model: Arc<str>,
-        active: bool,
-        regime: Option<Arc<str>>,
-        feature: Option<Arc<str>>,
-        value: f64,
-        threshold: f64,
-    },
+    Fault { model: Arc<str>, active: bool, regime: Option<Arc<str>>, feature: Option<Arc<str>>, value: f64, threshold: f64 },
     /// A retraining buffer has a new state.
-    Buffer {
-        slot: u16,
-        state: BufferState,
-        reason: BufferReason,
-        regime: Option<Arc<str>>,
-        rows: u32,
-        dataset_id: Arc<str>,
-    },
+    Buffer { slot: u16, state: BufferState, reason: BufferReason, regime: Option<Arc<str>>, rows: u32, dataset_id: Arc<str> },
     /// A reference was learned.
     Reference { regime: Arc<str>, rows: u32 },
     /// A parameter was written; `refused` says why nothing changed.
-    Parameter {
-        path: Arc<str>,
-        old: String,
-        new: String,
-        user: Arc<str>,
-        refused: Option<String>,
-    },
+    Parameter { path: Arc<str>, old: String, new: String, user: Arc<str>, refused: Option<String> },
     /// Anything else worth keeping.
     Note { text: String },
 }

@@ -11,19 +11,11 @@ pub struct Channel {
 
 impl Channel {
     pub fn good(value: Value, source_time: Timestamp) -> Self {
-        Self {
-            value: Some(value),
-            quality: Quality::Good,
-            source_time,
-        }
+        Self { value: Some(value), quality: Quality::Good, source_time }
     }
 
     pub fn bad(cause: super::Cause) -> Self {
-        Self {
-            value: None,
-            quality: Quality::Bad(cause),
-            source_time: Timestamp::EPOCH,
-        }
+        Self { value: None, quality: Quality::Bad(cause), source_time: Timestamp::EPOCH }
     }
 
     /// The value where it can be computed with.

@@ -5,9 +5,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A point in time: nanoseconds since 1970-01-01T00:00:00Z (years 1678 to 2262).
-#[derive(
-    Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
-)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
@@ -40,18 +38,12 @@ impl Timestamp {
 
     /// `self + by`, saturating.
     pub fn plus(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
     }
 
     /// `self - by`, saturating.
     pub fn minus(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
     }
 
     pub fn to_utc(self) -> DateTime<Utc> {
@@ -65,11 +57,7 @@ impl Timestamp {
         let error = || ParseTimeError(text.to_string());
         let of = |t: DateTime<Utc>| t.timestamp_nanos_opt().map(Self).ok_or_else(error);
         if let Ok(secs) = text.parse::<f64>() {
-            return if secs.is_finite() {
-                Ok(Self::from_secs_f64(secs))
-            } else {
-                Err(error())
-            };
+            return if secs.is_finite() { Ok(Self::from_secs_f64(secs)) } else { Err(error()) };
         }
         if let Ok(t) = DateTime::parse_from_rfc3339(text) {
             return of(t.with_timezone(&Utc));

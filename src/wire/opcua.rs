@@ -14,21 +14,13 @@ pub fn to_date_time(time: Timestamp) -> DateTime {
 }
 
 pub fn from_date_time(time: &DateTime) -> Timestamp {
-    Timestamp::from_nanos(
-        time.ticks()
-            .saturating_sub(TICKS_TO_EPOCH)
-            .saturating_mul(100),
-    )
+    Timestamp::from_nanos(time.ticks().saturating_sub(TICKS_TO_EPOCH).saturating_mul(100))
 }
 
 /// The quality that a PLC's status code says.
 pub fn to_quality(status: StatusCode) -> Quality {
     if status.is_good() {
-        return if status.overflow() {
-            Quality::Uncertain(Cause::Overflow)
-        } else {
-            Quality::Good
-        };
+        return if status.overflow() { Quality::Uncertain(Cause::Overflow) } else { Quality::Good };
     }
     let code = StatusCode::from(status.bits() & 0xFFFF_0000);
     if status.is_uncertain() {
@@ -40,9 +32,7 @@ pub fn to_quality(status: StatusCode) -> Quality {
     Quality::Bad(match code {
         StatusCode::BadNodeIdUnknown | StatusCode::BadNodeIdInvalid => Cause::UnknownAddress,
         StatusCode::BadSensorFailure | StatusCode::BadDeviceFailure => Cause::SensorFailure,
-        StatusCode::BadNoCommunication
-        | StatusCode::BadCommunicationError
-        | StatusCode::BadNotConnected => Cause::ConnectionLost,
+        StatusCode::BadNoCommunication | StatusCode::BadCommunicationError | StatusCode::BadNotConnected => Cause::ConnectionLost,
         StatusCode::BadWaitingForInitialData | StatusCode::BadNoData => Cause::NoData,
         StatusCode::BadTypeMismatch => Cause::WrongType,
         StatusCode::BadOutOfRange => Cause::OutOfRange,
@@ -55,9 +45,7 @@ pub fn from_quality(quality: Quality) -> StatusCode {
     match quality {
         Quality::Good => StatusCode::Good,
         Quality::Uncertain(Cause::LastUsable) => StatusCode::UncertainLastUsableValue,
-        Quality::Uncertain(Cause::Status(code)) | Quality::Bad(Cause::Status(code)) => {
-            StatusCode::from(code)
-        }
+        Quality::Uncertain(Cause::Status(code)) | Quality::Bad(Cause::Status(code)) => StatusCode::from(code),
         Quality::Uncertain(_) => StatusCode::Uncertain,
         Quality::Bad(cause) => match cause {
             Cause::NoData => StatusCode::BadWaitingForInitialData,
@@ -67,11 +55,7 @@ pub fn from_quality(quality: Quality) -> StatusCode {
             Cause::WrongType => StatusCode::BadTypeMismatch,
             Cause::OutOfRange => StatusCode::BadOutOfRange,
             Cause::SensorFailure => StatusCode::BadSensorFailure,
-            Cause::NotFinite
-            | Cause::WrongLength
-            | Cause::Overflow
-            | Cause::LastUsable
-            | Cause::Status(_) => StatusCode::Bad,
+            Cause::NotFinite | Cause::WrongLength | Cause::Overflow | Cause::LastUsable | Cause::Status(_) => StatusCode::Bad,
         },
     }
 }
@@ -94,8 +78,7 @@ pub fn to_value(variant: &Variant) -> Option<Value> {
         Variant::String(v) => Value::Text(Arc::from(v.as_ref())),
         Variant::LocalizedText(v) => Value::Text(Arc::from(v.text.as_ref())),
         Variant::Array(array) => {
-            let numbers: Option<Vec<f64>> =
-                array.values.iter().map(|v| to_value(v)?.number()).collect();
+            let numbers: Option<Vec<f64>> = array.values.iter().map(|v| to_value(v)?.number()).collect();
             Value::Block(numbers?.into())
         }
         _ => return None,
@@ -152,31 +135,15 @@ mod tests {
 
     #[test]
     fn bad_values_lose_their_value_and_keep_their_cause() {
-        assert_eq!(
-            to_quality(StatusCode::BadSensorFailure),
-            Quality::Bad(Cause::SensorFailure)
-        );
-        assert_eq!(
-            to_quality(StatusCode::Good.set_overflow(true)),
-            Quality::Uncertain(Cause::Overflow)
-        );
-        let dv = data_value(
-            Some(&Scalar::F64(1.0)),
-            Quality::Bad(Cause::Stale),
-            Timestamp::EPOCH,
-        );
-        assert_eq!(
-            (dv.value, dv.status),
-            (None, Some(StatusCode::BadNoCommunication))
-        );
+        assert_eq!(to_quality(StatusCode::BadSensorFailure), Quality::Bad(Cause::SensorFailure));
+        assert_eq!(to_quality(StatusCode::Good.set_overflow(true)), Quality::Uncertain(Cause::Overflow));
+        let dv = data_value(Some(&Scalar::F64(1.0)), Quality::Bad(Cause::Stale), Timestamp::EPOCH);
+        assert_eq!((dv.value, dv.status), (None, Some(StatusCode::BadNoCommunication)));
     }
 
     #[test]
     fn arrays_of_numbers_are_blocks() {
-        assert_eq!(
-            to_value(&Variant::from(vec![1.0f32, 2.0])),
-            Some(Value::Block(vec![1.0, 2.0].into()))
-        );
+        assert_eq!(to_value(&Variant::from(vec![1.0f32, 2.0])), Some(Value::Block(vec![1.0, 2.0].into())));
         assert_eq!(to_value(&Variant::Empty), None);
         assert_eq!(to_scalar(&Variant::Int32(1), ScalarKind::U32), None);
     }

@@ -38,28 +38,16 @@ const NAMES: &[(Metric, &str, &[&str])] = &[
     (Metric::TotalVariation, "total_variation", &["TVD", "tvd"]),
     (Metric::KolmogorovSmirnov, "kolmogorov_smirnov", &["ks"]),
     (Metric::Wasserstein, "wasserstein", &["w1"]),
-    (
-        Metric::AndersonDarling,
-        "anderson_darling",
-        &["anderson", "ad"],
-    ),
+    (Metric::AndersonDarling, "anderson_darling", &["anderson", "ad"]),
     (Metric::CramerVonMises, "cramer_von_mises", &["cvm"]),
     (Metric::MannWhitneyU, "mann_whitney_u", &["mannw", "mwu"]),
     (Metric::EnergyDistance, "energy_distance", &["ed"]),
     (Metric::EppsSingleton, "epps_singleton", &["es"]),
     (Metric::TTest, "t_test", &["t"]),
     (Metric::Mmd, "mmd", &["empirical_mmd"]),
-    (
-        Metric::KullbackLeibler,
-        "kullback_leibler",
-        &["kl_div", "kl"],
-    ),
+    (Metric::KullbackLeibler, "kullback_leibler", &["kl_div", "kl"]),
     (Metric::Psi, "psi", &["population_stability_index"]),
-    (
-        Metric::JensenShannon,
-        "jensen_shannon",
-        &["jensenshannon", "js"],
-    ),
+    (Metric::JensenShannon, "jensen_shannon", &["jensenshannon", "js"]),
     (Metric::Hellinger, "hellinger", &["hellinger_distance"]),
 ];
 
@@ -70,10 +58,7 @@ impl Metric {
 
     /// The name of product.md: `kolmogorov_smirnov`, `wasserstein`, ...
     pub fn name(self) -> &'static str {
-        NAMES
-            .iter()
-            .find(|(m, ..)| *m == self)
-            .map_or("", |(_, name, _)| name)
+        NAMES.iter().find(|(m, ..)| *m == self).map_or("", |(_, name, _)| name)
     }
 }
 
@@ -128,12 +113,6 @@ mod tests {
             }
         }
         assert_eq!(Metric::all().count(), 18);
-        assert!(
-            "ksx"
-                .parse::<Metric>()
-                .unwrap_err()
-                .to_string()
-                .contains("kolmogorov_smirnov")
-        );
+        assert!("ksx".parse::<Metric>().unwrap_err().to_string().contains("kolmogorov_smirnov"));
     }
 }

@@ -10,8 +10,13 @@
 //! Rooms. Pure (no async, clock, I/O): [`types`], [`regime`], [`feature`], [`model`], [`drift`], [`bundle`], `pipeline::core`.
 //! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `server`, `sim`, `wire`, `app`.
 
+pub mod bundle;
 pub mod config;
 pub mod drift;
+pub mod feature;
+pub mod model;
+pub mod pipeline;
+pub mod regime;
 pub mod types;
 
 #[cfg(feature = "gateway")]

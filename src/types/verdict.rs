@@ -17,6 +17,8 @@ pub enum NotEvaluated {
     BadSetting,
     /// No model input has a good value.
     BadInputs,
+    /// There is no bundle, and nothing is being learned.
+    NoReference,
     /// References are still being learned.
     Learning,
     /// A fault of the machine is active: its rows say nothing about drift.
@@ -34,6 +36,7 @@ impl NotEvaluated {
             Self::NotProducing => "machine not producing",
             Self::BadSetting => "a setting has no good value",
             Self::BadInputs => "no input has a good value",
+            Self::NoReference => "no reference: train a bundle, or set learn_rows",
             Self::Learning => "learning the reference",
             Self::FaultActive => "a machine fault is active",
             Self::Suspended => "suspended by an operator",

@@ -1,0 +1,161 @@
+//! Bundles: what a training leaves behind. Model, references, envelope, thresholds and provenance in one checked file.
+//!
+//! `mod.rs`, `train.rs` and `codec.rs` are pure; `file.rs` reads and writes the disk.
+
+mod codec;
+mod file;
+mod train;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::MachineConfig;
+use crate::drift::References;
+use crate::drift::metric::Reference;
+use crate::model::Model;
+use crate::regime::RegimeTable;
+use crate::types::Timestamp;
+
+pub use codec::{DecodeError, decode, encode};
+pub use file::{BundleFileError, load, save};
+pub use train::{TrainError, Training, TrainingRow};
+
+/// Everything a machine was trained with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Name of the machine (or kind of machine) in the configuration it was trained with.
+    pub machine: Arc<str>,
+    /// Data contract: the features in their order.
+    pub features: Vec<FeatureContract>,
+    /// The trained regimes: the envelope.
+    pub envelope: RegimeTable,
+    /// One a regime, in the order of the envelope.
+    pub regimes: Vec<RegimeReference>,
+    pub models: Vec<BundleModel>,
+    pub provenance: Provenance,
+}
+
+/// A feature by name and unit: both must fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureContract {
+    pub name: Arc<str>,
+    pub unit: String,
+}
+
+/// Reference of one regime.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegimeReference {
+    /// Rows it was learned from.
+    pub rows: u32,
+    /// Frozen sample of each feature; `None` where it had no values.
+    pub references: References,
+    /// Mean and standard deviation of each feature, for regime-normalised residuals; NaN and 0 where it had no values.
+    pub mean: Vec<f64>,
+    pub sd: Vec<f64>,
+}
+
+impl RegimeReference {
+    /// Regime-normalised residual of feature `k`; 0 where the reference is constant or missing.
+    pub fn residual(&self, k: usize, value: f64) -> f64 {
+        let (mean, sd) = (self.mean[k], self.sd[k]);
+        if sd > 0.0 { (value - mean) / sd } else { 0.0 }
+    }
+}
+
+/// A trained model. Its inputs are regime-normalised residuals.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BundleModel {
+    pub name: Arc<str>,
+    /// Names of its inputs; indexes into the bundle's features beside.
+    pub inputs: Vec<usize>,
+    pub model: Model,
+    /// Scores beyond are anomalies.
+    pub threshold: f64,
+    /// Scores of healthy rows that the model was not fitted on: one sample a regime.
+    pub scores: Vec<Option<Reference>>,
+}
+
+/// Where a bundle comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of driftgate.
+    pub program: String,
+    /// SHA-256 of the configuration, hex.
+    pub config: String,
+    pub rows: u64,
+    pub from: Timestamp,
+    pub to: Timestamp,
+}
+
+/// The configuration and a bundle do not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ContractError {
+    #[error("the bundle was trained with the features {bundle}, the machine `{machine}` has {config}; train again or correct the signals")]
+    Features { machine: String, bundle: String, config: String },
+    #[error("the bundle was trained with the settings {bundle}, the machine `{machine}` has {config}; train again or correct the settings")]
+    Settings { machine: String, bundle: String, config: String },
+    #[error("the bundle has no model `{model}`, which the machine `{machine}` asks for; train again")]
+    Model { machine: String, model: String },
+    #[error("the bundle is inconsistent: {0}; it was damaged or made by hand")]
+    Inconsistent(&'static str),
+}
+
+impl Bundle {
+    /// Checks that a machine's frames give what this bundle was trained with, and that its tables fit together.
+    pub fn check(&self, machine: &MachineConfig) -> Result<(), ContractError> {
+        let name = || machine.name.to_string();
+        let ours = contract(machine);
+        if ours != self.features {
+            let list = |f: &[FeatureContract]| f.iter().map(|f| format!("`{}` [{}]", f.name, f.unit)).collect::<Vec<_>>().join(", ");
+            return Err(ContractError::Features { machine: name(), bundle: list(&self.features), config: list(&ours) });
+        }
+        let rules = RegimeTable::new(machine).rules;
+        if rules != self.envelope.rules {
+            let list = |r: &[crate::regime::SettingRule]| {
+                r.iter().map(|r| format!("`{}` ({:?})", r.name, r.conditioning)).collect::<Vec<_>>().join(", ")
+            };
+            return Err(ContractError::Settings { machine: name(), bundle: list(&self.envelope.rules), config: list(&rules) });
+        }
+        if let Some(model) = machine.models.iter().find(|m| self.model(&m.name).is_none()) {
+            return Err(ContractError::Model { machine: name(), model: model.name.to_string() });
+        }
+        self.check_tables()
+    }
+
+    fn check_tables(&self) -> Result<(), ContractError> {
+        let k = self.features.len();
+        let bad = |what| Err(ContractError::Inconsistent(what));
+        if self.regimes.len() != self.envelope.regimes.len() {
+            return bad("regimes and references differ in number");
+        }
+        if self.regimes.iter().any(|r| r.references.len() != k || r.mean.len() != k || r.sd.len() != k) {
+            return bad("a regime has another number of features");
+        }
+        if self.envelope.regimes.iter().any(|r| r.cells.len() != self.envelope.rules.len()) {
+            return bad("a regime has another number of settings");
+        }
+        for model in &self.models {
+            if model.inputs.iter().any(|i| *i >= k) || model.model.inputs() != model.inputs.len() {
+                return bad("a model's inputs are no features");
+            }
+            if model.scores.len() != self.regimes.len() {
+                return bad("a model has another number of regimes");
+            }
+            let Model::IsolationForest(forest) = &model.model;
+            if !forest.is_sound() {
+                return bad("a model's tables do not fit together");
+            }
+        }
+        Ok(())
+    }
+
+    pub fn model(&self, name: &str) -> Option<&BundleModel> {
+        self.models.iter().find(|m| &*m.name == name)
+    }
+}
+
+/// The data contract of a machine.
+pub fn contract(machine: &MachineConfig) -> Vec<FeatureContract> {
+    machine.features.iter().map(|f| FeatureContract { name: f.name.clone(), unit: f.unit.clone() }).collect()
+}

@@ -1,0 +1,398 @@
+//! A monitor: the last rows of a regime against the reference of that regime, by up to four tests.
+//!
+//! ```text
+//! judged row ─▶ window of its regime ─(every `hop` rows, when full)─▶ tests per feature ─▶ decision of the regime
+//! ```
+//! The value of a test is that of the feature with the largest index; p-values are corrected for the number of features
+//! (Bonferroni), so that a verdict does not depend on how many are watched. The monitor's index is the smallest of its
+//! tests (all must exceed); its status is the worst of its regimes.
+
+use serde::{Deserialize, Serialize};
+
+use super::metric::{self, Metric, Outcome, Reference, Scratch};
+use super::{Decision, Window};
+use crate::types::{DriftStatus, Timestamp};
+
+/// The frozen samples of one regime: one a column, `None` where the feature had no (or too few) values.
+pub type References = Vec<Option<Reference>>;
+
+/// What a monitor needs to know of its configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MonitorParams {
+    pub enabled: bool,
+    /// Metric and threshold of T1..T4.
+    pub tests: Vec<(Metric, f64)>,
+    pub window_rows: usize,
+    pub hop: usize,
+    pub consecutive_limit: u16,
+}
+
+/// One test at one evaluation.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct TestResult {
+    /// Of the feature with the largest index; NaN where no feature could be tested.
+    pub value: f64,
+    /// Corrected for the number of features; NaN where the metric has none.
+    pub p_value: f64,
+    pub index: f64,
+    pub exceeded: bool,
+}
+
+impl Default for TestResult {
+    fn default() -> Self {
+        Self { value: f64::NAN, p_value: f64::NAN, index: f64::NAN, exceeded: false }
+    }
+}
+
+/// One feature at one evaluation.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct ColumnResult {
+    /// Smallest index over the tests.
+    pub index: f64,
+    /// Value of the test with that index.
+    pub value: f64,
+    pub p_value: f64,
+    pub exceeded: usize,
+    pub mean: f64,
+    pub sd: f64,
+    /// Share of rows without a value.
+    pub missing: f64,
+}
+
+impl Default for ColumnResult {
+    fn default() -> Self {
+        let nan = f64::NAN;
+        Self { index: nan, value: nan, p_value: nan, exceeded: 0, mean: nan, sd: nan, missing: 0.0 }
+    }
+}
+
+/// The state of one monitor. Memory does not grow with time.
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    params: MonitorParams,
+    width: usize,
+    regimes: Vec<RegimeState>,
+    tests: Vec<TestResult>,
+    columns: Vec<ColumnResult>,
+    last: Option<Evaluation>,
+    column: Vec<f64>,
+    indexes: Vec<f64>,
+    scratch: Scratch,
+}
+
+#[derive(Clone, Debug)]
+struct RegimeState {
+    window: Window,
+    rows_since: usize,
+    decision: Decision,
+    index: f64,
+}
+
+/// Where and when the last evaluation took place, and what it said.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    pub slot: u16,
+    pub time: Timestamp,
+    pub window: (Timestamp, Timestamp),
+    pub index: f64,
+    /// Column with the largest index.
+    pub top: Option<u16>,
+    pub status: DriftStatus,
+}
+
+/// What must survive a restart besides the rows of the windows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MonitorState {
+    pub decisions: Vec<Decision>,
+    pub rows_since: Vec<u32>,
+}
+
+/// Share of a window that must have a value for a column to be tested.
+const MIN_PRESENT: f64 = 0.5;
+
+impl Monitor {
+    /// `width` columns, `regimes` slots.
+    pub fn new(params: MonitorParams, width: usize, regimes: usize) -> Self {
+        let state =
+            RegimeState { window: Window::new(params.window_rows, width), rows_since: 0, decision: Decision::default(), index: f64::NAN };
+        Self {
+            tests: vec![TestResult::default(); params.tests.len()],
+            columns: vec![ColumnResult::default(); width],
+            regimes: vec![state; regimes],
+            last: None,
+            column: Vec::with_capacity(params.window_rows),
+            indexes: Vec::new(),
+            scratch: Scratch::default(),
+            params,
+            width,
+        }
+    }
+
+    pub fn params(&self) -> &MonitorParams {
+        &self.params
+    }
+
+    /// New parameters, effective at once; windows keep their newest rows.
+    pub fn set_params(&mut self, params: MonitorParams) {
+        if params.window_rows != self.params.window_rows {
+            for regime in &mut self.regimes {
+                regime.window = regime.window.resized(params.window_rows);
+            }
+        }
+        if params.tests.iter().map(|t| t.0).ne(self.params.tests.iter().map(|t| t.0)) {
+            self.tests = vec![TestResult::default(); params.tests.len()];
+        } else {
+            // The verdict on the last values is of interest at once, not a hop later.
+            for (test, (metric, threshold)) in self.tests.iter_mut().zip(&params.tests) {
+                let score = if metric.is_p_value() { test.p_value } else { test.value };
+                if score.is_finite() {
+                    test.index = metric::index(*metric, score, *threshold);
+                    test.exceeded = test.index >= 1.0;
+                }
+            }
+        }
+        self.params = params;
+    }
+
+    /// One judged row of `width` values in a regime with its references. Returns an evaluation where one was due.
+    pub fn push(&mut self, slot: u16, time: Timestamp, row: &[f64], references: &[Option<Reference>]) -> Option<Evaluation> {
+        if !self.params.enabled {
+            return None;
+        }
+        let regime = self.regimes.get_mut(usize::from(slot))?;
+        regime.window.push(time, row);
+        regime.rows_since += 1;
+        if !regime.window.is_full() || regime.rows_since < self.params.hop {
+            return None;
+        }
+        regime.rows_since = 0;
+        self.evaluate(slot, time, references)
+    }
+
+    /// A row from before a restart: into its window, without an evaluation.
+    pub fn restore_row(&mut self, slot: u16, time: Timestamp, row: &[f64]) {
+        if let Some(regime) = self.regimes.get_mut(usize::from(slot)) {
+            regime.window.push(time, row);
+        }
+    }
+
+    fn evaluate(&mut self, slot: u16, time: Timestamp, references: &[Option<Reference>]) -> Option<Evaluation> {
+        let tests = self.params.tests.len();
+        let regime = &self.regimes[usize::from(slot)];
+        let rows = regime.window.len();
+        let judged = references.iter().take(self.width).filter(|r| r.is_some()).count();
+        self.tests.fill(TestResult::default());
+        self.columns.fill(ColumnResult::default());
+        let mut top = None;
+        for (k, reference) in references.iter().take(self.width).enumerate() {
+            let Some(reference) = reference else { continue };
+            regime.window.sorted_column(k, &mut self.column);
+            let column = &mut self.columns[k];
+            column.missing = 1.0 - self.column.len() as f64 / rows as f64;
+            if (self.column.len() as f64) < MIN_PRESENT * rows as f64 {
+                continue;
+            }
+            (column.mean, column.sd) = mean_sd(&self.column);
+            self.indexes.clear();
+            for ((metric, threshold), test) in self.params.tests.iter().zip(&mut self.tests) {
+                let Ok(outcome) = metric::numerical(*metric, reference, &self.column, &mut self.scratch) else { continue };
+                let (score, p) = corrected(*metric, &outcome, judged);
+                let index = metric::index(*metric, score, *threshold);
+                self.indexes.push(index);
+                if column.index.is_nan() || index < column.index {
+                    (column.index, column.value, column.p_value) = (index, outcome.statistic, p);
+                }
+                column.exceeded += usize::from(index >= 1.0);
+                if test.index.is_nan() || index > test.index {
+                    *test = TestResult { value: outcome.statistic, p_value: p, index, exceeded: index >= 1.0 };
+                }
+            }
+            if self.indexes.len() < tests {
+                // A column that some test has no answer for cannot exceed all of them.
+                column.index = f64::NAN;
+            }
+            if column.index.is_finite() && top.is_none_or(|(_, best)| column.index > best) {
+                top = Some((k as u16, column.index));
+            }
+        }
+        let index = self.tests.iter().map(|t| t.index).fold(f64::INFINITY, |a, b| if b.is_nan() { f64::NEG_INFINITY } else { a.min(b) });
+        let index = if index.is_finite() { index } else { f64::NAN };
+        let exceeded = self.tests.iter().filter(|t| t.exceeded).count();
+        let regime = &mut self.regimes[usize::from(slot)];
+        let status = regime.decision.step(exceeded, tests, self.params.consecutive_limit);
+        regime.index = index;
+        let window = regime.window.span()?;
+        let evaluation = Evaluation { slot, time, window, index, top: top.map(|t| t.0), status };
+        self.last = Some(evaluation);
+        self.last
+    }
+
+    /// Worst status of the regimes; `None` before the first evaluation.
+    pub fn status(&self) -> Option<DriftStatus> {
+        self.regimes.iter().filter_map(|r| r.decision.status()).max_by_key(|s| s.code())
+    }
+
+    /// Slot with the worst status.
+    pub fn worst_slot(&self) -> Option<u16> {
+        let worst = self.status()?;
+        self.regimes.iter().position(|r| r.decision.status() == Some(worst)).map(|s| s as u16)
+    }
+
+    pub fn regime_status(&self, slot: u16) -> Option<DriftStatus> {
+        self.regimes.get(usize::from(slot))?.decision.status()
+    }
+
+    /// Index at the last evaluation in a regime; NaN before.
+    pub fn regime_index(&self, slot: u16) -> f64 {
+        self.regimes.get(usize::from(slot)).map_or(f64::NAN, |r| r.index)
+    }
+
+    pub fn consecutive(&self, slot: u16) -> u16 {
+        self.regimes.get(usize::from(slot)).map_or(0, |r| r.decision.consecutive())
+    }
+
+    pub fn last(&self) -> Option<&Evaluation> {
+        self.last.as_ref()
+    }
+
+    pub fn tests(&self) -> &[TestResult] {
+        &self.tests
+    }
+
+    pub fn columns(&self) -> &[ColumnResult] {
+        &self.columns
+    }
+
+    pub fn window_fill(&self, slot: u16) -> (usize, usize) {
+        self.regimes.get(usize::from(slot)).map_or((0, 0), |r| (r.window.len(), r.window.capacity()))
+    }
+
+    /// Forgets windows and decisions: after a repair, or with new references.
+    pub fn reset(&mut self) {
+        for regime in &mut self.regimes {
+            regime.window.clear();
+            (regime.rows_since, regime.decision, regime.index) = (0, Decision::default(), f64::NAN);
+        }
+        self.tests.fill(TestResult::default());
+        self.columns.fill(ColumnResult::default());
+        self.last = None;
+    }
+
+    pub fn state(&self) -> MonitorState {
+        MonitorState {
+            decisions: self.regimes.iter().map(|r| r.decision).collect(),
+            rows_since: self.regimes.iter().map(|r| r.rows_since as u32).collect(),
+        }
+    }
+
+    pub fn restore_state(&mut self, state: &MonitorState) {
+        for ((regime, decision), rows) in self.regimes.iter_mut().zip(&state.decisions).zip(&state.rows_since) {
+            regime.decision = *decision;
+            regime.rows_since = *rows as usize;
+        }
+    }
+}
+
+/// The score to hold against the threshold and the p-value to show, corrected for `columns` comparisons.
+fn corrected(metric: Metric, outcome: &Outcome, columns: usize) -> (f64, f64) {
+    let p = outcome.p_value.map_or(f64::NAN, |p| (p * columns.max(1) as f64).min(1.0));
+    if metric.is_p_value() { (p, p) } else { (outcome.score, p) }
+}
+
+/// Mean and standard deviation (n - 1) of at least one value; sd NaN for a single one.
+fn mean_sd(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|x| (x - mean) * (x - mean)).sum();
+    (mean, (squares / (n - 1.0)).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+
+    const TESTS: [(Metric, f64); 2] = [(Metric::KolmogorovSmirnov, 0.001), (Metric::Wasserstein, 0.5)];
+
+    fn params() -> MonitorParams {
+        MonitorParams { enabled: true, tests: TESTS.to_vec(), window_rows: 100, hop: 20, consecutive_limit: 3 }
+    }
+
+    fn reference(rng: &mut ChaCha8Rng) -> Option<Reference> {
+        let sample: Vec<f64> = (0..1000).map(|_| StandardNormal.sample(rng)).collect();
+        Reference::new(&sample).ok()
+    }
+
+    /// Rows of two columns; the second is shifted by `shift` sd from row `from` on. Status after each evaluation.
+    fn run(monitor: &mut Monitor, references: &References, rows: usize, from: usize, shift: f64, rng: &mut ChaCha8Rng) -> Vec<DriftStatus> {
+        let mut statuses = vec![];
+        for i in 0..rows {
+            let a: f64 = StandardNormal.sample(rng);
+            let b: f64 = StandardNormal.sample(rng);
+            let row = [a, b + if i >= from { shift } else { 0.0 }];
+            let time = Timestamp::from_nanos(i as i64);
+            statuses.extend(monitor.push(0, time, &row, references).map(|e| e.status));
+        }
+        statuses
+    }
+
+    #[test]
+    fn a_shift_is_found_named_and_over_when_it_is_gone() {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let references: References = vec![reference(&mut rng), reference(&mut rng)];
+        let mut monitor = Monitor::new(params(), 2, 1);
+        let healthy = run(&mut monitor, &references, 2000, usize::MAX, 0.0, &mut rng);
+        assert_eq!(healthy.len(), 96, "first at row 100, then every 20");
+        assert!(healthy.iter().all(|s| *s == DriftStatus::OK));
+        let drifted = run(&mut monitor, &references, 400, 0, 1.5, &mut rng);
+        assert_eq!(drifted.last(), Some(&DriftStatus::Drift));
+        assert_eq!(monitor.last().unwrap().top, Some(1));
+        assert!(monitor.last().unwrap().index > 1.0);
+        let repaired = run(&mut monitor, &references, 400, usize::MAX, 0.0, &mut rng);
+        assert_eq!(repaired.last(), Some(&DriftStatus::OK));
+    }
+
+    #[test]
+    fn a_dead_column_does_not_stop_the_others() {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let references: References = vec![None, reference(&mut rng)];
+        let mut monitor = Monitor::new(params(), 2, 1);
+        let statuses = run(&mut monitor, &references, 500, 0, 2.0, &mut rng);
+        assert_eq!(statuses.last(), Some(&DriftStatus::Drift));
+        assert!(monitor.columns()[0].index.is_nan());
+    }
+
+    #[test]
+    fn a_window_half_empty_is_not_tested() {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let references: References = vec![reference(&mut rng)];
+        let mut monitor = Monitor::new(params(), 1, 1);
+        for i in 0..300 {
+            let x: f64 = if i % 3 == 0 { 9.0 } else { f64::NAN };
+            monitor.push(0, Timestamp::from_nanos(i), &[x], &references);
+        }
+        assert!(monitor.columns()[0].index.is_nan());
+        assert!((monitor.columns()[0].missing - 0.66).abs() < 0.02);
+        assert_eq!(monitor.status(), Some(DriftStatus::OK));
+    }
+
+    #[test]
+    fn a_new_threshold_holds_at_once_and_a_restart_keeps_the_count() {
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        let references: References = vec![reference(&mut rng), reference(&mut rng)];
+        let mut monitor = Monitor::new(params(), 2, 1);
+        run(&mut monitor, &references, 140, usize::MAX, 0.0, &mut rng);
+        assert!(!monitor.tests()[1].exceeded);
+        let mut tight = params();
+        tight.tests[1].1 = 1e-6;
+        monitor.set_params(tight.clone());
+        assert!(monitor.tests()[1].exceeded);
+        let mut other = Monitor::new(tight, 2, 1);
+        other.restore_state(&monitor.state());
+        assert_eq!(other.state(), monitor.state());
+        assert_eq!(other.status(), monitor.status());
+    }
+}

@@ -1,0 +1,260 @@
+//! Retraining buffers B01..B04: which rows are kept for a retraining, and why. The rows themselves lie in the store's ring.
+//!
+//! ```text
+//!         first threshold exceeded               drift with enough rows, or target reached        released
+//!  Idle ─────────────────────────▶ Collecting ───────────────────────────────────────────▶ Ready ─────────▶ Idle
+//!    ▲                                  │ warning fades
+//!    └──────────────────────────────────┘
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{BufferConfig, MachineConfig};
+use crate::types::{BufferReason, BufferReport, BufferState, DriftStatus, Timestamp};
+
+pub const SLOTS: usize = 4;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Buffers {
+    machine: Arc<str>,
+    target_rows: u32,
+    rows_before: u32,
+    /// A drift needs so many rows to be ready.
+    enough: u32,
+    slots: Vec<Slot>,
+    /// Times of the last judged rows of each regime: where "from before" begins.
+    recent: Vec<VecDeque<Timestamp>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Slot {
+    state: BufferState,
+    reason: BufferReason,
+    dataset_id: Arc<str>,
+    regime: u16,
+    regime_key: Arc<str>,
+    rows: u32,
+    since: Timestamp,
+    oldest: Timestamp,
+    newest: Timestamp,
+}
+
+/// A slot that has changed its state.
+pub struct Change {
+    pub slot: u16,
+    pub report: BufferReport,
+}
+
+/// One judged row, as far as buffers care.
+pub struct BufferRow<'a> {
+    pub row: u64,
+    pub time: Timestamp,
+    pub regime: u16,
+    pub regime_key: &'a Arc<str>,
+    /// Worst of the monitors in this regime, and what it watches.
+    pub status: DriftStatus,
+    pub reason: BufferReason,
+}
+
+impl Slot {
+    fn idle() -> Self {
+        Self {
+            state: BufferState::Idle,
+            reason: BufferReason::None,
+            dataset_id: "".into(),
+            regime: 0,
+            regime_key: "".into(),
+            rows: 0,
+            since: Timestamp::EPOCH,
+            oldest: Timestamp::EPOCH,
+            newest: Timestamp::EPOCH,
+        }
+    }
+
+    fn report(&self, target_rows: u32) -> BufferReport {
+        BufferReport {
+            state: self.state,
+            reason: self.reason,
+            dataset_id: self.dataset_id.clone(),
+            regime_key: self.regime_key.clone(),
+            rows: self.rows,
+            target_rows,
+            since: self.since,
+            oldest: self.oldest,
+            newest: self.newest,
+        }
+    }
+}
+
+impl Buffers {
+    pub fn new(machine: &MachineConfig) -> Self {
+        Self {
+            machine: machine.name.clone(),
+            target_rows: machine.buffers.target_rows,
+            rows_before: machine.buffers.rows_before,
+            enough: machine.min_reference_rows.min(machine.buffers.target_rows),
+            slots: vec![Slot::idle(); SLOTS],
+            recent: vec![VecDeque::new(); usize::from(machine.regime_slots)],
+        }
+    }
+
+    pub fn set_config(&mut self, config: &BufferConfig) {
+        self.target_rows = config.target_rows;
+        self.rows_before = config.rows_before;
+        self.enough = self.enough.min(config.target_rows);
+    }
+
+    /// Slots of another run of the same configuration.
+    pub fn restore(&mut self, other: &Self) {
+        if other.slots.len() == self.slots.len() && other.recent.len() == self.recent.len() {
+            self.slots.clone_from(&other.slots);
+            self.recent.clone_from(&other.recent);
+        }
+    }
+
+    /// One judged row; `changes` receives the slots whose state has changed.
+    pub fn step(&mut self, row: &BufferRow<'_>, changes: &mut Vec<Change>) {
+        let Some(recent) = self.recent.get_mut(usize::from(row.regime)) else { return };
+        recent.push_back(row.time);
+        while recent.len() > self.rows_before as usize + 1 {
+            recent.pop_front();
+        }
+        let alarmed = matches!(row.status, DriftStatus::Warning | DriftStatus::Drift);
+        let held = self.slots.iter().any(|s| s.state != BufferState::Idle && s.regime == row.regime);
+        if alarmed && !held {
+            self.start(row, changes);
+        } else {
+            self.collect(row, alarmed, changes);
+        }
+    }
+
+    fn start(&mut self, row: &BufferRow<'_>, changes: &mut Vec<Change>) {
+        // All slots taken: nothing is overwritten until an operator releases one.
+        let Some(k) = self.slots.iter().position(|s| s.state == BufferState::Idle) else { return };
+        let recent = &self.recent[usize::from(row.regime)];
+        self.slots[k] = Slot {
+            state: BufferState::Collecting,
+            reason: row.reason,
+            dataset_id: format!("{}-R{:02}-{}-{}", self.machine, row.regime + 1, row.reason, row.row).into(),
+            regime: row.regime,
+            regime_key: row.regime_key.clone(),
+            rows: recent.len() as u32,
+            since: row.time,
+            oldest: recent.front().copied().unwrap_or(row.time),
+            newest: row.time,
+        };
+        changes.push(self.change(k));
+    }
+
+    fn collect(&mut self, row: &BufferRow<'_>, alarmed: bool, changes: &mut Vec<Change>) {
+        let Some(k) = self.slots.iter().position(|s| s.state == BufferState::Collecting && s.regime == row.regime) else { return };
+        let slot = &mut self.slots[k];
+        slot.rows += 1;
+        slot.newest = row.time;
+        let drift = row.status == DriftStatus::Drift;
+        if slot.rows >= self.target_rows || (drift && slot.rows >= self.enough) {
+            slot.state = BufferState::Ready;
+        } else if !alarmed {
+            *slot = Slot::idle();
+        } else {
+            return;
+        }
+        changes.push(self.change(k));
+    }
+
+    fn change(&self, k: usize) -> Change {
+        Change { slot: k as u16, report: self.slots[k].report(self.target_rows) }
+    }
+
+    /// Frees a slot that is ready (or further); false where it is not.
+    pub fn release(&mut self, slot: usize) -> bool {
+        match self.slots.get_mut(slot) {
+            Some(s) if !matches!(s.state, BufferState::Idle | BufferState::Collecting) => {
+                *s = Slot::idle();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub fn reports(&self) -> Vec<BufferReport> {
+        self.slots.iter().map(|s| s.report(self.target_rows)).collect()
+    }
+
+    /// Updates reports in place, without allocating.
+    pub fn report_into(&self, reports: &mut [BufferReport]) {
+        for (slot, report) in self.slots.iter().zip(reports) {
+            if slot.state == BufferState::Collecting || slot.state != report.state {
+                *report = slot.report(self.target_rows);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use DriftStatus::{Drift, OK, Warning};
+
+    fn buffers(target_rows: u32, enough: u32) -> Buffers {
+        Buffers {
+            machine: "M".into(),
+            target_rows,
+            rows_before: 2,
+            enough,
+            slots: vec![Slot::idle(); SLOTS],
+            recent: vec![VecDeque::new(); 2],
+        }
+    }
+
+    /// States of B01 after each row of regime 0.
+    fn run(b: &mut Buffers, statuses: &[DriftStatus]) -> Vec<BufferState> {
+        let key: Arc<str> = "V=164".into();
+        let mut changes = vec![];
+        let each = statuses.iter().enumerate().map(|(i, status)| {
+            let time = Timestamp::from_nanos(i as i64);
+            let row = BufferRow { row: i as u64, time, regime: 0, regime_key: &key, status: *status, reason: BufferReason::DataDrift };
+            b.step(&row, &mut changes);
+            b.slots[0].state
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn collects_from_before_the_warning_and_is_ready_at_the_drift() {
+        let mut b = buffers(100, 5);
+        let states = run(&mut b, &[OK, OK, OK, Warning, Warning, Drift, Drift]);
+        assert_eq!(states[3], BufferState::Collecting);
+        assert_eq!(states[5], BufferState::Ready);
+        let report = &b.reports()[0];
+        assert_eq!((report.rows, report.oldest), (5, Timestamp::from_nanos(1)), "two rows from before");
+        assert_eq!(&*report.dataset_id, "M-R01-DataDrift-3");
+        assert!(b.release(0) && !b.release(0));
+    }
+
+    #[test]
+    fn a_fading_warning_lets_go_and_a_ready_buffer_is_frozen() {
+        assert_eq!(run(&mut buffers(100, 5), &[Warning, Warning, OK])[2], BufferState::Idle);
+        let mut b = buffers(4, 4);
+        let states = run(&mut b, &[Warning, Warning, Warning, Warning, Warning, OK, Warning]);
+        assert_eq!(states[3..], vec![BufferState::Ready; 4][..]);
+        assert_eq!(b.reports()[0].rows, 4);
+    }
+
+    #[test]
+    fn two_regimes_do_not_share_a_slot() {
+        let mut b = buffers(100, 50);
+        let key: Arc<str> = "V".into();
+        let mut changes = vec![];
+        for regime in [0, 1, 0] {
+            let time = Timestamp::EPOCH;
+            let row = BufferRow { row: 1, time, regime, regime_key: &key, status: Warning, reason: BufferReason::DataDrift };
+            b.step(&row, &mut changes);
+        }
+        assert_eq!(changes.len(), 2);
+        assert_eq!((b.slots[0].regime, b.slots[1].regime), (0, 1));
+    }
+}

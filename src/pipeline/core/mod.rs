@@ -1,0 +1,408 @@
+//! The pure core of one machine: `Frame` in, [`Verdict`] and [`Event`]s out. Time comes in as data; the same rows give the
+//! same bits.
+//!
+//! ```text
+//!          prepare                    infer                 judge
+//! Frame ─▶ features, regime ─▶ score of each model ─▶ faults, monitors, buffers ─▶ Verdict, Events
+//! ```
+//! The driver calls the three steps one by one and times the second; everybody else calls [`MachineCore::step`].
+
+mod buffers;
+mod fault;
+mod judge;
+mod report;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::{Bundle, ContractError, Training, TrainingRow};
+use crate::config::{Comparison, Condition, MachineConfig, MonitorConfig};
+use crate::drift::{Monitor, MonitorParams, MonitorState};
+use crate::feature::{Extracted, Extractor};
+use crate::regime::{Cell, Place, RegimeTable, RegimeTracker};
+use crate::types::{Event, EventKind, Frame, NotEvaluated, Timestamp, Verdict};
+use buffers::Buffers;
+use fault::FaultState;
+
+/// Owner of all state of one machine (or of one unit of a replay).
+pub struct MachineCore {
+    config: Arc<MachineConfig>,
+    config_hash: Arc<str>,
+    unit: Arc<str>,
+    bundle: Option<Arc<Bundle>>,
+    /// Rules without regimes: what settings are read with before there is a bundle.
+    rules: RegimeTable,
+    training: Option<Training>,
+    extractor: Extractor,
+    tracker: RegimeTracker,
+    data: Monitor,
+    models: Vec<ModelState>,
+    buffers: Buffers,
+    /// Rows and visits of each regime slot.
+    visits: Vec<Visits>,
+    now: Now,
+    verdict: Verdict,
+    events: Vec<Event>,
+    suspended: bool,
+}
+
+/// One model's state.
+struct ModelState {
+    monitor: Monitor,
+    fault: FaultState,
+    score: f64,
+    threshold: f64,
+    anomaly: bool,
+    residuals: Vec<f64>,
+}
+
+/// What is known of the present row between the steps.
+struct Now {
+    row: u64,
+    time: Timestamp,
+    extracted: Extracted,
+    place: Place,
+    cells: Option<Vec<Cell>>,
+    producing: Option<bool>,
+    /// Set where this row is not judged.
+    not_evaluated: Option<NotEvaluated>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Visits {
+    last_seen: Timestamp,
+    occurrences: u32,
+    rows: u64,
+}
+
+/// What one row has brought.
+pub struct Step<'a> {
+    pub verdict: &'a Verdict,
+    /// In the order in which they happened; empty on most rows.
+    pub events: &'a [Event],
+    /// A bundle that was learned at this row, and is active from now on.
+    pub learned: Option<Arc<Bundle>>,
+}
+
+/// What must survive a restart, besides the rows of the windows (those are in the store's feature ring).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CoreState {
+    pub row: u64,
+    data: MonitorState,
+    models: Vec<(Arc<str>, MonitorState, FaultState)>,
+    buffers: Buffers,
+    visits: Vec<Visits>,
+    suspended: bool,
+    drift_counts: Vec<u32>,
+}
+
+impl MachineCore {
+    /// A core for `unit` (shown in events). With a bundle it judges from the first row on; without one it learns from the
+    /// first `learn_rows` valid rows where the configuration says so.
+    pub fn new(
+        config: Arc<MachineConfig>,
+        config_hash: Arc<str>,
+        unit: Arc<str>,
+        bundle: Option<Arc<Bundle>>,
+    ) -> Result<Self, ContractError> {
+        if let Some(bundle) = &bundle {
+            bundle.check(&config)?;
+        }
+        let slots = usize::from(config.regime_slots);
+        let width = config.features.len();
+        let models = config.models.iter().map(|m| ModelState {
+            monitor: Monitor::new(params(&m.prediction_drift), 1, slots),
+            fault: FaultState::default(),
+            score: f64::NAN,
+            threshold: f64::NAN,
+            anomaly: false,
+            residuals: Vec::with_capacity(m.inputs.len()),
+        });
+        let mut core = Self {
+            rules: RegimeTable::new(&config),
+            training: (bundle.is_none() && config.learn_rows > 0).then(Training::default),
+            extractor: Extractor::new(&config),
+            tracker: RegimeTracker::new(config.settle),
+            data: Monitor::new(params(&config.data_drift), width, slots),
+            models: models.collect(),
+            buffers: Buffers::new(&config),
+            visits: vec![Visits::default(); slots],
+            now: Now {
+                row: 0,
+                time: Timestamp::EPOCH,
+                extracted: Extracted::default(),
+                place: Place::BadSetting,
+                cells: None,
+                producing: None,
+                not_evaluated: Some(NotEvaluated::NoReference),
+            },
+            verdict: report::empty(&config),
+            events: Vec::new(),
+            suspended: false,
+            config,
+            config_hash,
+            unit,
+            bundle,
+        };
+        core.update_thresholds();
+        core.report_slots();
+        Ok(core)
+    }
+
+    /// One row: the three steps in one.
+    pub fn step(&mut self, frame: &Frame) -> Step<'_> {
+        self.prepare(frame);
+        self.infer();
+        self.judge()
+    }
+
+    /// First step: features and regime.
+    pub fn prepare(&mut self, frame: &Frame) {
+        self.events.clear();
+        let now = &mut self.now;
+        now.row += 1;
+        now.time = frame.time;
+        self.extractor.extract(frame, &mut now.extracted);
+        now.producing = self.config.active_when.as_ref().map_or(Some(true), |c| holds(c, frame));
+        let signals = self.config.signals.len();
+        let settings = frame.channels.iter().skip(signals).map(|c| c.usable());
+        now.cells = self.rules.cells(settings).filter(|c| c.len() == self.rules.rules.len());
+        let table = self.bundle.as_ref().map_or(&self.rules, |b| &b.envelope);
+        now.place = self.tracker.step(table, now.time, now.cells.clone());
+        self.now.not_evaluated = self.why_not();
+    }
+
+    /// Why the present row is not judged.
+    fn why_not(&self) -> Option<NotEvaluated> {
+        let now = &self.now;
+        let inputs = now.extracted.values.len();
+        match (&now.place, now.producing) {
+            _ if self.suspended => Some(NotEvaluated::Suspended),
+            (_, None) => Some(NotEvaluated::BadInputs),
+            (_, Some(false)) => Some(NotEvaluated::NotProducing),
+            (Place::BadSetting, _) => Some(NotEvaluated::BadSetting),
+            (Place::Transient, _) => Some(NotEvaluated::Transient),
+            _ if self.training.is_some() => Some(NotEvaluated::Learning),
+            _ if self.bundle.is_none() => Some(NotEvaluated::NoReference),
+            (Place::Outside { .. }, _) => Some(NotEvaluated::OutsideEnvelope),
+            (Place::Known { .. }, _) if now.extracted.missing >= inputs => Some(NotEvaluated::BadInputs),
+            (Place::Known { .. }, _) => None,
+        }
+    }
+
+    /// Second step: the score of each model at this row.
+    pub fn infer(&mut self) {
+        for state in &mut self.models {
+            state.score = f64::NAN;
+        }
+        let (None, Place::Known { slot, .. }, Some(bundle)) = (self.now.not_evaluated, &self.now.place, &self.bundle) else { return };
+        let Some(regime) = bundle.regimes.get(usize::from(*slot)) else { return };
+        for (state, config) in self.models.iter_mut().zip(&self.config.models) {
+            let Some(model) = bundle.model(&config.name) else { continue };
+            state.residuals.clear();
+            state.residuals.extend(model.inputs.iter().map(|k| regime.residual(*k, self.now.extracted.values[*k])));
+            let missing = state.residuals.iter().filter(|z| z.is_nan()).count();
+            if missing * 2 > state.residuals.len() {
+                continue;
+            }
+            // A missing input says nothing: the reference's mean stands in, and the prediction is not trusted.
+            for z in &mut state.residuals {
+                if z.is_nan() {
+                    *z = 0.0;
+                }
+            }
+            state.score = model.model.score(&state.residuals);
+        }
+    }
+
+    /// Third step: faults, monitors, buffers; the verdict and what has changed.
+    pub fn judge(&mut self) -> Step<'_> {
+        let learned = self.learn();
+        self.judge_row();
+        Step { verdict: &self.verdict, events: &self.events, learned }
+    }
+
+    /// Collects the present row for a training, and trains when there are enough.
+    fn learn(&mut self) -> Option<Arc<Bundle>> {
+        let training = self.training.as_mut()?;
+        if self.now.not_evaluated != Some(NotEvaluated::Learning) || self.now.extracted.missing >= self.now.extracted.values.len() {
+            return None;
+        }
+        training.rows.push(TrainingRow {
+            time: self.now.time,
+            cells: self.now.cells.clone()?,
+            features: self.now.extracted.values.clone(),
+        });
+        if training.rows.len() < self.config.learn_rows as usize {
+            return None;
+        }
+        match training.train(&self.config, &self.config_hash) {
+            Ok(bundle) => {
+                let bundle = Arc::new(bundle);
+                for (regime, reference) in bundle.envelope.regimes.iter().zip(&bundle.regimes) {
+                    self.push_event(EventKind::Reference { regime: regime.key.clone(), rows: reference.rows });
+                }
+                self.activate(Some(bundle.clone()));
+                Some(bundle)
+            }
+            Err(error) => {
+                self.training = Some(Training::default());
+                self.push_event(EventKind::Note { text: format!("learning starts again: {error}") });
+                None
+            }
+        }
+    }
+
+    /// Makes a bundle (or none) the active one: monitors start anew against its references.
+    fn activate(&mut self, bundle: Option<Arc<Bundle>>) {
+        self.bundle = bundle;
+        self.training = None;
+        self.data.reset();
+        for state in &mut self.models {
+            state.monitor.reset();
+            state.fault = FaultState::default();
+        }
+        self.visits.fill(Visits::default());
+        self.update_thresholds();
+        self.report_slots();
+    }
+
+    /// Another configuration of the same shape (tuned parameters), effective at once.
+    pub fn set_config(&mut self, config: Arc<MachineConfig>) {
+        self.data.set_params(params(&config.data_drift));
+        for (state, model) in self.models.iter_mut().zip(&config.models) {
+            state.monitor.set_params(params(&model.prediction_drift));
+        }
+        self.tracker.set_settle(config.settle);
+        self.buffers.set_config(&config.buffers);
+        self.config = config;
+        self.update_thresholds();
+        self.report_slots();
+        self.report_monitors(self.verdict_slot());
+    }
+
+    fn update_thresholds(&mut self) {
+        for (state, config) in self.models.iter_mut().zip(&self.config.models) {
+            let trained = self.bundle.as_ref().and_then(|b| b.model(&config.name)).map(|m| m.threshold);
+            state.threshold = config.score_threshold.or(trained).unwrap_or(f64::NAN);
+        }
+    }
+
+    fn verdict_slot(&self) -> Option<u16> {
+        match self.now.place {
+            Place::Known { slot, .. } => Some(slot),
+            _ => None,
+        }
+    }
+
+    /// The data of a retraining buffer was fetched: its slot is free again. False where it holds nothing.
+    pub fn release_buffer(&mut self, slot: u16) -> bool {
+        let released = self.buffers.release(usize::from(slot));
+        if released {
+            self.verdict.buffers = self.buffers.reports();
+        }
+        released
+    }
+
+    pub fn config(&self) -> &Arc<MachineConfig> {
+        &self.config
+    }
+
+    pub fn bundle(&self) -> Option<&Arc<Bundle>> {
+        self.bundle.as_ref()
+    }
+
+    /// The verdict on the last row.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// Rows learned so far and rows wanted, while learning.
+    pub fn learning(&self) -> Option<(usize, usize)> {
+        self.training.as_ref().map(|t| (t.rows.len(), self.config.learn_rows as usize))
+    }
+
+    pub fn state(&self) -> CoreState {
+        let models = self.config.models.iter().zip(&self.models);
+        CoreState {
+            row: self.now.row,
+            data: self.data.state(),
+            models: models.map(|(c, m)| (c.name.clone(), m.monitor.state(), m.fault.clone())).collect(),
+            buffers: self.buffers.clone(),
+            visits: self.visits.clone(),
+            suspended: self.suspended,
+            drift_counts: self.verdict.monitors.iter().map(|m| m.drift_count).collect(),
+        }
+    }
+
+    /// Goes on where a core of the same configuration stopped. Call before the first row; then feed the judged rows that
+    /// the windows held with [`Self::restore_row`].
+    pub fn restore(&mut self, state: &CoreState) {
+        self.now.row = state.row;
+        self.data.restore_state(&state.data);
+        for (config, model) in self.config.models.iter().zip(&mut self.models) {
+            if let Some((_, monitor, fault)) = state.models.iter().find(|(name, ..)| *name == config.name) {
+                model.monitor.restore_state(monitor);
+                model.fault = fault.clone();
+            }
+        }
+        self.buffers.restore(&state.buffers);
+        for (ours, theirs) in self.visits.iter_mut().zip(&state.visits) {
+            ours.clone_from(theirs);
+        }
+        self.suspended = state.suspended;
+        for (report, count) in self.verdict.monitors.iter_mut().zip(&state.drift_counts) {
+            report.drift_count = *count;
+        }
+        self.report_slots();
+        self.verdict.buffers = self.buffers.reports();
+    }
+
+    /// One judged row from before a restart: its regime, features and scores.
+    pub fn restore_row(&mut self, slot: u16, time: Timestamp, features: &[f64], scores: &[f64]) {
+        if features.len() == self.config.features.len() {
+            self.data.restore_row(slot, time, features);
+        }
+        for (model, score) in self.models.iter_mut().zip(scores) {
+            if score.is_finite() {
+                model.monitor.restore_row(slot, time, &[*score]);
+            }
+        }
+    }
+
+    /// Rows that the windows hold at most: how many judged rows a restart needs.
+    pub fn window_rows(&self) -> usize {
+        let models = self.config.models.iter().map(|m| m.prediction_drift.window_rows);
+        let longest = models.chain([self.config.data_drift.window_rows]).max().unwrap_or(0);
+        longest as usize * usize::from(self.config.regime_slots)
+    }
+
+    fn push_event(&mut self, kind: EventKind) {
+        self.events.push(Event { unit: self.unit.clone(), row: self.now.row, time: self.now.time, kind });
+    }
+}
+
+/// What a monitor is built from; a threshold that nobody set is the metric's default.
+fn params(config: &MonitorConfig) -> MonitorParams {
+    MonitorParams {
+        enabled: config.enabled,
+        tests: config.tests.iter().map(|t| (t.metric, t.threshold.unwrap_or(t.metric.default_threshold()))).collect(),
+        window_rows: config.window_rows as usize,
+        hop: config.hop as usize,
+        consecutive_limit: config.consecutive_limit,
+    }
+}
+
+/// Whether a condition holds; `None` where its value is not usable.
+fn holds(condition: &Condition, frame: &Frame) -> Option<bool> {
+    let x = frame.channels.get(condition.channel)?.usable()?.number()?;
+    Some(match condition.op {
+        Comparison::Less => x < condition.value,
+        Comparison::LessOrEqual => x <= condition.value,
+        Comparison::Greater => x > condition.value,
+        Comparison::GreaterOrEqual => x >= condition.value,
+        Comparison::Equal => x == condition.value,
+        Comparison::NotEqual => x != condition.value,
+    })
+}

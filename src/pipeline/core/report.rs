@@ -1,0 +1,273 @@
+//! Fills the verdict from the state: in place, so that an ordinary row allocates nothing.
+
+use std::sync::Arc;
+
+use super::MachineCore;
+use crate::config::{MachineConfig, MonitorConfig};
+use crate::drift::Monitor;
+use crate::types::{
+    DriftKind, DriftStatus, EventKind, FeatureReport, ModelReport, MonitorReport, NotEvaluated, RegimeReport, RegimeSlotReport,
+    RegimeState, TestReport, Timestamp, Trust, Verdict,
+};
+
+/// A verdict before the first row.
+pub fn empty(config: &MachineConfig) -> Verdict {
+    let nan = f64::NAN;
+    let models = config.models.iter();
+    let data = monitor("DataDrift".into(), DriftKind::DataDrift, &config.data_drift);
+    let prediction = models.map(|m| {
+        let name = format!("{}.PredictionDrift", m.name);
+        monitor(name.into(), DriftKind::PredictionDrift, &m.prediction_drift)
+    });
+    let feature = FeatureReport {
+        status: DriftStatus::NotEvaluated,
+        index: nan,
+        value: nan,
+        p_value: nan,
+        reference_mean: nan,
+        reference_sd: nan,
+        current_mean: nan,
+        current_sd: nan,
+        missing: 0.0,
+    };
+    let model = ModelReport { score: nan, threshold: nan, anomaly: false, fault: false, trust: Trust::NoModel };
+    Verdict {
+        row: 0,
+        time: Timestamp::EPOCH,
+        regime: RegimeReport { state: RegimeState::NoReference, slot: None, key: "".into(), since: Timestamp::EPOCH, distance: nan },
+        not_evaluated: Some(NotEvaluated::NoReference),
+        features: vec![nan; config.features.len()],
+        status: DriftStatus::NotEvaluated,
+        drift_index: nan,
+        top_feature: None,
+        top_model: None,
+        last_change: Timestamp::EPOCH,
+        monitors: std::iter::once(data).chain(prediction).collect(),
+        feature_reports: vec![feature; config.features.len()],
+        models: vec![model; config.models.len()],
+        regimes: Vec::new(),
+        buffers: super::buffers::Buffers::new(config).reports(),
+    }
+}
+
+fn monitor(name: Arc<str>, kind: DriftKind, config: &MonitorConfig) -> MonitorReport {
+    let tests = config.tests.iter().map(|t| TestReport {
+        name: t.metric.name(),
+        value: f64::NAN,
+        p_value: f64::NAN,
+        threshold: f64::NAN,
+        index: f64::NAN,
+        exceeded: false,
+    });
+    MonitorReport {
+        name,
+        kind,
+        status: DriftStatus::NotEvaluated,
+        reason: None,
+        index: f64::NAN,
+        consecutive: 0,
+        tests: tests.collect(),
+        top_feature: None,
+        window_start: Timestamp::EPOCH,
+        window_end: Timestamp::EPOCH,
+        last_evaluation: Timestamp::EPOCH,
+        last_change: Timestamp::EPOCH,
+        drift_count: 0,
+        evaluated: false,
+    }
+}
+
+/// The status that a monitor shows at a row.
+fn shown(monitor: &Monitor, not_evaluated: Option<NotEvaluated>) -> DriftStatus {
+    match not_evaluated {
+        Some(NotEvaluated::Learning) => DriftStatus::Learning,
+        Some(NotEvaluated::Suspended) => DriftStatus::Suspended,
+        // A fault keeps the status: its rows say nothing about drift.
+        Some(NotEvaluated::FaultActive) | None if monitor.params().enabled => monitor.status().unwrap_or(DriftStatus::Learning),
+        _ => DriftStatus::NotEvaluated,
+    }
+}
+
+impl MachineCore {
+    /// Slots R01..Rnn, after a bundle became active.
+    pub(super) fn report_slots(&mut self) {
+        let empty = RegimeSlotReport {
+            key: "".into(),
+            state: RegimeState::NoReference,
+            in_envelope: false,
+            drift_status: DriftStatus::NotEvaluated,
+            drift_index: f64::NAN,
+            rows_learned: 0,
+            rows_required: self.config.min_reference_rows,
+            last_seen: Timestamp::EPOCH,
+            occurrences: 0,
+        };
+        self.verdict.regimes = vec![empty; usize::from(self.config.regime_slots)];
+        let Some(bundle) = &self.bundle else { return };
+        let known = bundle.envelope.regimes.iter().zip(&bundle.regimes).zip(&self.visits).enumerate();
+        for (slot, ((regime, reference), visits)) in known {
+            let report = &mut self.verdict.regimes[slot];
+            report.key = regime.key.clone();
+            report.state = RegimeState::Monitoring;
+            report.in_envelope = true;
+            report.rows_learned = reference.rows;
+            report.last_seen = visits.last_seen;
+            report.occurrences = visits.occurrences;
+            report.drift_status = self.data.regime_status(slot as u16).unwrap_or(DriftStatus::NotEvaluated);
+            report.drift_index = self.data.regime_index(slot as u16);
+        }
+    }
+
+    /// Monitors and features; events for each status that has changed.
+    pub(super) fn report_monitors(&mut self, slot: Option<u16>) {
+        let reason = self.now.not_evaluated;
+        for k in 0..self.verdict.monitors.len() {
+            let monitor = if k == 0 { &self.data } else { &self.models[k - 1].monitor };
+            let report = &mut self.verdict.monitors[k];
+            let due = report.evaluated || slot.is_none() || self.now.row <= 1;
+            if reason.is_some() && reason != Some(NotEvaluated::FaultActive) {
+                report.evaluated = false;
+            }
+            fill_tests(report, monitor);
+            if due || report.evaluated {
+                fill_evaluation(report, monitor);
+            }
+            report.reason = reason;
+            report.consecutive = slot.map_or(report.consecutive, |s| monitor.consecutive(s));
+            let (status, previous) = (shown(monitor, reason), report.status);
+            if status != previous || self.now.row == 1 {
+                report.status = status;
+                report.last_change = self.now.time;
+                if status == DriftStatus::Drift && previous != DriftStatus::Drift {
+                    report.drift_count = report.drift_count.saturating_add(1);
+                }
+                let previous = (self.now.row > 1).then_some(previous);
+                let event = self.status_event(k, self.verdict.monitors[k].name.clone(), status, previous);
+                self.push_event(event);
+            }
+        }
+        if self.verdict.monitors[0].evaluated {
+            self.report_features();
+        }
+        self.report_slot(slot);
+    }
+
+    fn report_slot(&mut self, slot: Option<u16>) {
+        let Some(slot) = slot else { return };
+        if let Some(report) = self.verdict.regimes.get_mut(usize::from(slot)) {
+            report.drift_status = self.data.regime_status(slot).unwrap_or(DriftStatus::Learning);
+            report.drift_index = self.data.regime_index(slot);
+        }
+    }
+
+    fn report_features(&mut self) {
+        let Some(last) = self.data.last() else { return };
+        let regime = self.bundle.as_ref().and_then(|b| b.regimes.get(usize::from(last.slot)));
+        let tests = self.config.data_drift.tests.len();
+        for (k, (report, column)) in self.verdict.feature_reports.iter_mut().zip(self.data.columns()).enumerate() {
+            report.status = match column.exceeded {
+                _ if column.index.is_nan() => DriftStatus::NotEvaluated,
+                0 => DriftStatus::OK,
+                n if n >= tests && last.status == DriftStatus::Drift => DriftStatus::Drift,
+                _ => DriftStatus::Warning,
+            };
+            report.index = column.index;
+            report.value = column.value;
+            report.p_value = column.p_value;
+            (report.current_mean, report.current_sd, report.missing) = (column.mean, column.sd, column.missing);
+            (report.reference_mean, report.reference_sd) = regime.map_or((f64::NAN, f64::NAN), |r| (r.mean[k], r.sd[k]));
+        }
+    }
+
+    pub(super) fn report_models(&mut self) {
+        for k in 0..self.models.len() {
+            let trust = self.trust(k);
+            let state = &self.models[k];
+            let report = &mut self.verdict.models[k];
+            report.score = state.score;
+            report.threshold = state.threshold;
+            report.anomaly = state.anomaly && state.score.is_finite();
+            report.fault = state.fault.is_active();
+            report.trust = trust;
+        }
+    }
+
+    /// The machine as a whole: the worst of its monitors.
+    pub(super) fn report_machine(&mut self) {
+        let verdict = &mut self.verdict;
+        verdict.row = self.now.row;
+        verdict.time = self.now.time;
+        verdict.not_evaluated = self.now.not_evaluated;
+        verdict.features.clone_from(&self.now.extracted.values);
+        let enabled = |m: &&MonitorReport| m.status != DriftStatus::NotEvaluated || m.reason.is_some();
+        let rank = |s: DriftStatus| match s {
+            // A monitor that still fills its window does not hide what the others say.
+            DriftStatus::Learning => 1,
+            DriftStatus::OK => 2,
+            other => other.code(),
+        };
+        let worst = verdict.monitors.iter().enumerate().filter(|(_, m)| enabled(m)).max_by_key(|(k, m)| (rank(m.status), usize::MAX - k));
+        let (k, status) = worst.map_or((0, DriftStatus::NotEvaluated), |(k, m)| (k, m.status));
+        let indexes = verdict.monitors.iter().map(|m| m.index).filter(|i| !i.is_nan());
+        verdict.drift_index = indexes.fold(f64::NAN, f64::max);
+        verdict.top_feature = verdict.monitors[0].top_feature;
+        verdict.top_model = (1..verdict.monitors.len())
+            .filter(|k| verdict.monitors[*k].index.is_finite())
+            .max_by(|a, b| verdict.monitors[*a].index.total_cmp(&verdict.monitors[*b].index))
+            .map(|k| (k - 1) as u16);
+        let previous = verdict.status;
+        if status != previous || self.now.row == 1 {
+            verdict.status = status;
+            verdict.last_change = self.now.time;
+            let previous = (self.now.row > 1).then_some(previous);
+            let event = self.status_event(k, "machine".into(), status, previous);
+            self.push_event(event);
+        }
+    }
+
+    /// A status event that quotes monitor `k`.
+    fn status_event(&self, k: usize, monitor: Arc<str>, status: DriftStatus, previous: Option<DriftStatus>) -> EventKind {
+        let report = &self.verdict.monitors[k];
+        let judged = matches!(status, DriftStatus::OK | DriftStatus::Warning | DriftStatus::Drift);
+        // The test that decides: all must exceed, so the smallest index does.
+        let test = report.tests.iter().filter(|t| judged && t.index.is_finite()).min_by(|a, b| a.index.total_cmp(&b.index));
+        let alarmed = matches!(status, DriftStatus::Warning | DriftStatus::Drift);
+        let source = if k == 0 { &self.data } else { &self.models[k - 1].monitor };
+        let worst = source.worst_slot().filter(|_| alarmed);
+        let worst_key = worst.and_then(|s| self.bundle.as_ref()?.envelope.regimes.get(usize::from(s)).map(|r| r.key.clone()));
+        let top = report.top_feature.filter(|_| k == 0 && alarmed);
+        EventKind::Status {
+            monitor,
+            status,
+            previous,
+            reason: report.reason,
+            regime: worst_key.or_else(|| self.regime_key()),
+            feature: top.and_then(|t| self.config.features.get(usize::from(t))).map(|f| f.name.clone()),
+            metric: test.map(|t| t.name.into()),
+            value: test.map(|t| t.value),
+            threshold: test.map(|t| t.threshold),
+        }
+    }
+}
+
+fn fill_tests(report: &mut MonitorReport, monitor: &Monitor) {
+    let tests = report.tests.iter_mut().zip(monitor.tests()).zip(&monitor.params().tests);
+    for ((report, test), (_, threshold)) in tests {
+        report.value = test.value;
+        report.p_value = test.p_value;
+        report.index = test.index;
+        report.exceeded = test.exceeded;
+        report.threshold = *threshold;
+    }
+}
+
+fn fill_evaluation(report: &mut MonitorReport, monitor: &Monitor) {
+    let Some(last) = monitor.last() else {
+        (report.index, report.top_feature) = (f64::NAN, None);
+        return;
+    };
+    report.index = last.index;
+    report.top_feature = last.top.filter(|_| report.kind == DriftKind::DataDrift);
+    (report.window_start, report.window_end) = last.window;
+    report.last_evaluation = last.time;
+}

@@ -1,0 +1,9 @@
+//! From samples to verdicts. `align` and `core` are pure: the same code runs live, in replay and in tests.
+//! `replay` reads recorded data; `driver` (feature `gateway`) is the live shell: one task a machine owns its core.
+
+pub mod align;
+pub mod core;
+#[cfg(feature = "gateway")]
+pub mod driver;
+pub mod recorded;
+pub mod replay;

@@ -1,0 +1,243 @@
+use std::fmt::Write;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Conditioning, MachineConfig};
+use crate::types::Value;
+
+/// How one setting takes part in the regime.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SettingRule {
+    pub name: Arc<str>,
+    pub conditioning: Conditioning,
+}
+
+/// One setting's part of a regime.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Cell {
+    /// Recorded only; no part of the regime.
+    Any,
+    /// Centre of a tolerance.
+    Centre(f64),
+    /// Index of a bin; `None` where the value lies in no bin.
+    Bin(Option<u16>),
+    /// A class.
+    Class(Arc<str>),
+}
+
+/// One combination of settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Regime {
+    pub cells: Vec<Cell>,
+    /// `Voltage=164;Load=50`
+    pub key: Arc<str>,
+}
+
+/// Where a row of settings lies.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Located {
+    /// In a known regime; the distance to its centre, at most 1.
+    Known { slot: u16, distance: f64 },
+    /// In none; the distance to the nearest (infinite where a class or bin differs, or nothing is known).
+    Outside { distance: f64 },
+    /// A conditioning setting has no usable value.
+    BadSetting,
+}
+
+/// The known regimes, in fixed slots.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegimeTable {
+    pub rules: Vec<SettingRule>,
+    pub regimes: Vec<Regime>,
+}
+
+impl RegimeTable {
+    /// An empty table with the rules of a machine.
+    pub fn new(machine: &MachineConfig) -> Self {
+        let rules = machine.settings.iter().map(|s| SettingRule { name: s.name.clone(), conditioning: s.conditioning.clone() }).collect();
+        Self { rules, regimes: Vec::new() }
+    }
+
+    /// Reads one row of settings (in the order of the rules); `None` where a conditioning setting has no usable value.
+    pub fn cells<'a>(&self, values: impl Iterator<Item = Option<&'a Value>>) -> Option<Vec<Cell>> {
+        self.rules.iter().zip(values).map(|(rule, value)| rule.cell(value)).collect()
+    }
+
+    /// The nearest regime, if the cells are inside it.
+    pub fn locate(&self, cells: &[Cell]) -> Located {
+        let mut best = (f64::INFINITY, 0);
+        for (slot, regime) in self.regimes.iter().enumerate() {
+            let distance = self.distance(&regime.cells, cells);
+            if distance < best.0 {
+                best = (distance, slot);
+            }
+        }
+        if best.0 <= 1.0 { Located::Known { slot: best.1 as u16, distance: best.0 } } else { Located::Outside { distance: best.0 } }
+    }
+
+    /// Largest distance over the settings, in tolerances; infinite where a class or bin differs.
+    pub fn distance(&self, a: &[Cell], b: &[Cell]) -> f64 {
+        let pairs = self.rules.iter().zip(a.iter().zip(b));
+        pairs.map(|(rule, (a, b))| rule.distance(a, b)).fold(0.0, f64::max)
+    }
+
+    /// Groups rows of cells into regimes: a row joins the nearest regime within tolerance or starts one; a centre is the
+    /// mean of its rows. Returns the regime of each row.
+    pub fn learn(&mut self, rows: &[Vec<Cell>]) -> Vec<u16> {
+        let mut members: Vec<Vec<usize>> = vec![Vec::new(); self.regimes.len()];
+        let mut slots = Vec::with_capacity(rows.len());
+        for (i, cells) in rows.iter().enumerate() {
+            let slot = match self.locate(cells) {
+                Located::Known { slot, .. } => slot,
+                Located::Outside { .. } | Located::BadSetting => {
+                    self.regimes.push(Regime { cells: cells.clone(), key: "".into() });
+                    members.push(Vec::new());
+                    (self.regimes.len() - 1) as u16
+                }
+            };
+            members[usize::from(slot)].push(i);
+            slots.push(slot);
+        }
+        for (regime, members) in self.regimes.iter_mut().zip(&members) {
+            for (k, cell) in regime.cells.iter_mut().enumerate() {
+                if let Cell::Centre(centre) = cell {
+                    let values = members.iter().filter_map(|&i| match rows[i][k] {
+                        Cell::Centre(x) => Some(x),
+                        _ => None,
+                    });
+                    let (sum, n) = values.fold((0.0, 0usize), |(s, n), x| (s + x, n + 1));
+                    if n > 0 {
+                        *centre = sum / n as f64;
+                    }
+                }
+            }
+        }
+        for slot in 0..self.regimes.len() {
+            self.regimes[slot].key = self.key(&self.regimes[slot].cells).into();
+        }
+        slots
+    }
+
+    /// `Voltage=164;Load=50`: numbers rounded to what the tolerance can tell apart. ASCII.
+    pub fn key(&self, cells: &[Cell]) -> String {
+        let mut key = String::new();
+        for (rule, cell) in self.rules.iter().zip(cells) {
+            if *cell == Cell::Any {
+                continue;
+            }
+            if !key.is_empty() {
+                key.push(';');
+            }
+            let _ = write!(key, "{}={}", rule.name, rule.cell_text(cell));
+        }
+        if key.is_empty() { "all".into() } else { key }
+    }
+}
+
+impl SettingRule {
+    fn cell(&self, value: Option<&Value>) -> Option<Cell> {
+        let finite = |v: &Value| v.number().filter(|x| x.is_finite());
+        match &self.conditioning {
+            Conditioning::Ignored => Some(Cell::Any),
+            Conditioning::Tolerance(_) => Some(Cell::Centre(finite(value?)?)),
+            Conditioning::Bins(edges) => {
+                let x = finite(value?)?;
+                let bin = edges.windows(2).position(|e| e[0] <= x && x < e[1]);
+                Some(Cell::Bin(bin.map(|b| b as u16)))
+            }
+            Conditioning::Category => Some(Cell::Class(match value? {
+                Value::Text(text) => ascii(text),
+                other => format!("{}", finite(other)?).into(),
+            })),
+        }
+    }
+
+    fn distance(&self, a: &Cell, b: &Cell) -> f64 {
+        match (a, b, &self.conditioning) {
+            (Cell::Any, Cell::Any, _) => 0.0,
+            (Cell::Centre(x), Cell::Centre(y), Conditioning::Tolerance(tolerance)) => (x - y).abs() / tolerance,
+            (Cell::Bin(Some(x)), Cell::Bin(Some(y)), _) if x == y => 0.0,
+            (Cell::Class(x), Cell::Class(y), _) if x == y => 0.0,
+            _ => f64::INFINITY,
+        }
+    }
+
+    fn cell_text(&self, cell: &Cell) -> String {
+        match (cell, &self.conditioning) {
+            (Cell::Centre(x), Conditioning::Tolerance(tolerance)) => {
+                let decimals = (-tolerance.log10()).ceil().clamp(0.0, 9.0) as usize;
+                let text = format!("{x:.decimals$}");
+                if text.trim_start_matches('-').chars().all(|c| c == '0' || c == '.') { text.replace('-', "") } else { text }
+            }
+            (Cell::Bin(Some(bin)), Conditioning::Bins(edges)) => {
+                let bin = usize::from(*bin);
+                format!("[{},{})", edges[bin], edges[bin + 1])
+            }
+            (Cell::Bin(_), _) => "none".into(),
+            (Cell::Class(class), _) => class.to_string(),
+            (Cell::Centre(x), _) => x.to_string(),
+            (Cell::Any, _) => String::new(),
+        }
+    }
+}
+
+/// Printable ASCII without the separators of a key.
+fn ascii(text: &str) -> Arc<str> {
+    text.chars().map(|c| if c.is_ascii_graphic() && c != ';' && c != '=' { c } else { '_' }).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(rules: &[(&str, Conditioning)]) -> RegimeTable {
+        let rules = rules.iter().map(|(n, c)| SettingRule { name: (*n).into(), conditioning: c.clone() }).collect();
+        RegimeTable { rules, regimes: vec![] }
+    }
+
+    fn real(x: f64) -> Value {
+        Value::Real(x)
+    }
+
+    #[test]
+    fn envelope_has_gaps_between_trained_settings() {
+        let mut t = table(&[("Voltage", Conditioning::Tolerance(5.0))]);
+        let rows: Vec<_> = [164.2, 289.0, 163.8].iter().map(|v| t.cells([Some(&real(*v))].into_iter()).unwrap()).collect();
+        assert_eq!(t.learn(&rows), [0, 1, 0]);
+        assert_eq!(&*t.regimes[0].key, "Voltage=164");
+        let at = |v: f64| t.locate(&t.cells([Some(&real(v))].into_iter()).unwrap());
+        assert!(matches!(at(168.9), Located::Known { slot: 0, .. }));
+        assert!(matches!(at(220.0), Located::Outside { distance } if (distance - 11.2).abs() < 1e-9));
+        assert!(matches!(at(285.0), Located::Known { slot: 1, .. }));
+    }
+
+    #[test]
+    fn classes_and_bins_have_no_neighbourhood() {
+        let t = table(&[("Recipe", Conditioning::Category), ("Load", Conditioning::Bins(vec![0.0, 10.0, 20.0]))]);
+        let cells = |r: Value, l: f64| t.cells([Some(&r), Some(&real(l))].into_iter()).unwrap();
+        let mut t2 = t.clone();
+        t2.learn(&[cells(Value::Integer(3), 4.0)]);
+        assert_eq!(&*t2.regimes[0].key, "Recipe=3;Load=[0,10)");
+        assert!(matches!(t2.locate(&cells(Value::Integer(3), 9.9)), Located::Known { .. }));
+        assert_eq!(t2.locate(&cells(Value::Integer(3), 10.0)), Located::Outside { distance: f64::INFINITY });
+        assert_eq!(t2.locate(&cells(Value::Integer(4), 4.0)), Located::Outside { distance: f64::INFINITY });
+        assert_eq!(t2.locate(&cells(Value::Integer(3), 25.0)), Located::Outside { distance: f64::INFINITY });
+    }
+
+    #[test]
+    fn a_missing_conditioning_setting_has_no_cells() {
+        let t = table(&[("Voltage", Conditioning::Tolerance(5.0)), ("Operator", Conditioning::Ignored)]);
+        assert_eq!(t.cells([None, None].into_iter()), None);
+        assert_eq!(t.cells([Some(&real(f64::NAN)), None].into_iter()), None);
+        assert!(t.cells([Some(&real(1.0)), None].into_iter()).is_some());
+    }
+
+    #[test]
+    fn keys_are_ascii_and_never_minus_zero() {
+        let mut t = table(&[("Name", Conditioning::Category), ("Mach", Conditioning::Tolerance(0.02))]);
+        let row = t.cells([Some(&Value::Text("Größe 1;x".into())), Some(&real(-0.0001))].into_iter()).unwrap();
+        t.learn(&[row]);
+        assert_eq!(&*t.regimes[0].key, "Name=Gr__e_1_x;Mach=0.00");
+    }
+}

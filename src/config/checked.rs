@@ -11,6 +11,7 @@ pub struct Config {
     pub gateway: GatewayConfig,
     pub server: ServerConfig,
     pub store: StoreConfig,
+    pub replay: ReplayConfig,
     pub sources: Vec<SourceConfig>,
     pub machines: Vec<Arc<MachineConfig>>,
     /// SHA-256 of the file, hex.
@@ -45,6 +46,15 @@ pub struct StoreConfig {
     pub event_rows: u32,
     /// Free space below which nothing more is stored, in bytes. Default 200 MB.
     pub disk_reserve: u64,
+}
+
+/// How recorded data is read.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ReplayConfig {
+    /// Column with the time of a row; `None`: rows are counted.
+    pub time_column: Option<String>,
+    /// Column whose values are machines of their own.
+    pub unit_column: Option<String>,
 }
 
 /// A connection to one PLC.

@@ -1,9 +1,22 @@
 //! Configuration: what exists (sources, machines, signals, settings, models) and where tuning starts.
 //!
 //! Two types: `raw` is what TOML holds, [`Config`] is checked. Only a [`Config`] builds rooms.
+//!
+//! ```text
+//! text --read--> raw --check--> Config        faults of both steps together: ConfigErrors
+//! ```
 
+mod bounds;
+mod check;
 mod checked;
+mod fault;
+mod load;
 mod raw;
+mod read;
+#[cfg(test)]
+mod tests;
 pub mod tunable;
 
 pub use checked::*;
+pub use fault::{ConfigErrors, Fault};
+pub use load::LoadError;

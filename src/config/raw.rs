@@ -1,1 +1,387 @@
-//! What the TOML file holds, before checks.
+//! What the TOML file holds, before checks: one struct a table, every key optional here.
+//!
+//! The doc comments and samples below are the text of `configs/full.toml` (see `document`).
+
+use super::checked::{RegisterType, Security, WordOrder};
+use super::read::{FromToml, Item, Key, Notes, Sample, Section, Span, join, words};
+use crate::drift::Metric;
+use toml::de::DeValue;
+
+/// Declares a table of the file: its keys with docs, type and a sample value. With `short KEY` a plain text in its
+/// place stands for a table with only that key.
+macro_rules! section {
+    ($(#[doc = $doc:literal])* $name:ident $(short $short:ident)? {
+        $($(#[doc = $key_doc:literal])* $key:ident: $ty:ty = $sample:ident $(($text:literal))?;)*
+    }) => {
+        $(#[doc = $doc])*
+        #[derive(Debug, Clone, Default)]
+        pub(super) struct $name {
+            $($(#[doc = $key_doc])* pub $key: Option<$ty>,)*
+        }
+
+        impl Section for $name {
+            const DOCS: &'static [&'static str] = &[$($doc),*];
+            const KEYS: &'static [Key] = &[
+                $(Key { name: stringify!($key), docs: &[$($key_doc),*], sample: Sample::$sample $(($text))? }),*
+            ];
+        }
+
+        impl FromToml for $name {
+            fn from_toml(value: &Item<'_>, path: &str, notes: &mut Notes<'_>) -> Option<Self> {
+                $(if let DeValue::String(_) = value.get_ref() {
+                    let path = join(path, stringify!($short));
+                    notes.place(path.clone(), value);
+                    return Some(Self { $short: FromToml::from_toml(value, &path, notes), ..Self::default() });
+                })?
+                let Some(table) = notes.table(value, path, Self::KEYS) else {
+                    return Some(Self::default());
+                };
+                Some(Self { $($key: notes.take(table, stringify!($key), path)),* })
+            }
+        }
+    };
+}
+
+section! {
+    /// The whole file.
+    RawConfig {
+        gateway: RawGateway = Table;
+        server: RawServer = Table;
+        store: RawStore = Table;
+        replay: RawReplay = Table;
+        sources: Vec<RawSource> = Table;
+        machines: Vec<RawMachine> = Table;
+    }
+}
+
+section! {
+    /// The gateway itself.
+    RawGateway {
+        /// Its name on screens and in its OPC UA application URI: a letter, then letters, digits and `_`, 32 at most.
+        name: String = Default(r#""driftgate""#);
+    }
+}
+
+section! {
+    /// The OPC UA server that SCADA, HMI and clients connect to.
+    RawServer {
+        /// TCP port of the endpoint; 0 takes a free one.
+        port: u16 = Default("4840");
+        /// Application URI, also in the server's certificate. Default: `urn:driftgate:` and the gateway's name.
+        application_uri: String = Example(r#""urn:driftgate:line1""#);
+    }
+}
+
+section! {
+    /// Bounds of the data directory. Where a bound is reached, the oldest rows go first.
+    RawStore {
+        /// Raw frames kept, rows per machine; 100 to 10,000,000.
+        frame_rows: u32 = Default("20000");
+        /// Features, scores and regimes kept, rows per machine; 100 to 10,000,000. Retraining data comes from here.
+        feature_rows: u32 = Default("50000");
+        /// Evaluations of monitors kept, rows per machine; 100 to 10,000,000.
+        history_rows: u32 = Default("20000");
+        /// Events kept, all machines together; 100 to 10,000,000.
+        event_rows: u32 = Default("20000");
+        /// Free space on the disk below which nothing more is stored, in MB; 0 to 1,000,000.
+        disk_reserve_mb: u32 = Default("200");
+    }
+}
+
+section! {
+    /// How recorded data (CSV, Parquet) is read by `replay` and `train`. A signal's column is its name unless it says otherwise.
+    RawReplay {
+        /// Column with the time of a row (RFC 3339, or seconds). Without it rows are counted.
+        time_column: String = Example(r#""time""#);
+        /// Column that tells units apart: each value is a machine of its own.
+        unit_column: String = Example(r#""unit""#);
+    }
+}
+
+section! {
+    /// A connection to one PLC. Without any source, only recorded data can be read.
+    RawSource {
+        /// Its name: a letter, then letters, digits and `_`, 32 at most.
+        name: String = Required(r#""PLC1""#);
+        /// `opcua` or `modbus`.
+        protocol: Protocol = Required(r#""opcua""#);
+        /// Where the PLC listens: `opc.tcp://host:port[/path]`; for Modbus `tcp://host[:port]`, or the keys host and port.
+        endpoint: String = Required(r#""opc.tcp://192.168.0.10:4840""#);
+        /// Security: `auto` (the strongest that the server offers), `none`, `basic256-sha256`, `aes128-sha256-rsa-oaep`,
+        /// `aes256-sha256-rsa-pss`.
+        security: Security = Default(r#""auto""#);
+        /// User on the PLC; anonymous without it. The password comes from an environment variable (`password_env`) or from
+        /// the first line of a file (`password_file`), never from here.
+        user: RawUser = Example(r#"{ name = "gateway", password_env = "PLC1_PASSWORD" }"#);
+        /// Namespace URI of addresses that name none (`ns=...`, `nsu=...`). Beckhoff: `urn:BeckhoffAutomation:Ua:PLC1`;
+        /// Siemens: `http://www.siemens.com/simatic-s7-opcua`.
+        namespace: String = Example(r#""urn:BeckhoffAutomation:Ua:PLC1""#);
+        /// How often the PLC sends changes; 10ms to 1h.
+        publishing_interval: Span = Default(r#""100ms""#);
+        /// No notification for so long although values are expected: the source counts as silent; 100ms to 1d.
+        silence: Span = Default(r#""10s""#);
+        /// Accept a server certificate that nobody has trusted by hand. For a first try; leave it off in production.
+        trust_any_certificate: bool = Default("false");
+        /// Host name or IP address, in place of the endpoint.
+        host: String = Example(r#""192.168.0.20""#);
+        /// TCP port, in place of the endpoint's.
+        port: u16 = Default("502");
+        /// Unit identifier; 0 to 255.
+        unit: u8 = Default("1");
+        /// Time between two reads; 10ms to 1h.
+        poll_interval: Span = Default(r#""100ms""#);
+        /// No answer for so long is a failed read; 10ms to 1min.
+        timeout: Span = Default(r#""1s""#);
+        /// Order of the bytes of 32- and 64-bit values: `ABCD` (big endian; Siemens), `CDAB` (words swapped; Beckhoff),
+        /// `BADC`, `DCBA`.
+        word_order: WordOrder = Default(r#""ABCD""#);
+        /// Registers read in one request at most; 1 to 125. Some devices allow fewer.
+        max_registers: u16 = Default("125");
+        /// Registers between two wanted ones that are read along in one request; 0 to 124.
+        max_gap: u16 = Default("8");
+    }
+}
+
+section! {
+    /// A user on the PLC.
+    RawUser {
+        /// User name.
+        name: String = Required(r#""gateway""#);
+        /// Environment variable that holds the password.
+        password_env: String = Example(r#""PLC1_PASSWORD""#);
+        /// File whose first line is the password.
+        password_file: String = Example(r#""/etc/driftgate/plc1.password""#);
+    }
+}
+
+section! {
+    /// A machine: its signals, the settings they depend on, and what watches them.
+    RawMachine {
+        /// Its name, the first part of its OPC UA node ids: a letter, then letters, digits and `_`, 32 at most.
+        name: String = Required(r#""Motor1""#);
+        /// A row is made at each sample of this signal. Give this or `period`, not both.
+        trigger: String = Example(r#""Flux""#);
+        /// A row is made at fixed times; 10ms to 1d. In recorded data every row is one.
+        period: Span = Default(r#""100ms""#);
+        /// A value older than this when a row is made is Bad (stale); 1ms to 30d.
+        max_age: Span = Default(r#""5s""#);
+        /// Rows are not judged for so long after a setting has changed; up to 1d.
+        settle: Span = Default(r#""0s""#);
+        /// The machine is producing while this holds, otherwise rows are not judged: a signal or setting, one of
+        /// `<` `<=` `>` `>=` `==` `!=`, and a number (or true, false). Default: always.
+        active_when: String = Example(r#""Current1 > 0.5""#);
+        /// Combinations of settings that have a reference of their own at most; 1 to 64.
+        regime_slots: u16 = Default("8");
+        /// Rows that a combination of settings needs before it is monitored; 20 to 100,000.
+        min_reference_rows: u32 = Default("200");
+        /// Learn references and models from the first so many valid rows where there is no bundle; 0: only a bundle.
+        learn_rows: u32 = Default("0");
+        /// Settings of the machine.
+        settings: Vec<RawSetting> = Table;
+        /// Measured values and waveforms. Many scalars in short form: `signals = ["s2", "s3", { name = "s4", unit = "degR" }]`.
+        signals: Vec<RawSignal> = Table;
+        /// Fault-detection models.
+        models: Vec<RawModel> = Table;
+        /// Watches the distribution of the features.
+        data_drift: RawMonitor = Table;
+        /// Rows kept for retraining.
+        buffers: RawBuffers = Table;
+    }
+}
+
+section! {
+    /// A value the machine is set to. Give one of `tolerance`, `bins` and `category` to condition the drift monitors on it;
+    /// with none of them it is only recorded.
+    RawSetting short name {
+        /// Its name: a letter, then letters, digits and `_`, 32 at most.
+        name: String = Required(r#""Voltage""#);
+        /// The source it is read from; may be left out where there is only one.
+        source: String = Example(r#""PLC1""#);
+        /// Where the PLC has it: a symbol path, a NodeId text (`ns=4;s=...`), for Modbus `holding:100`, `input:`, `coil:`, `discrete:`.
+        address: String = Example(r#""GVL_Settings.rVoltage""#);
+        /// Column in recorded data. Default: the name.
+        column: String = Example(r#""voltage""#);
+        /// Unit, shown beside the value.
+        unit: String = Example(r#""V""#);
+        /// Values within so much of a trained value are that value; greater than 0, in the setting's unit.
+        tolerance: f64 = Example("5.0");
+        /// Edges of half-open bins, ascending: `[0, 200)` and `[200, 400)`; values outside were never trained.
+        bins: Vec<f64> = Example("[0.0, 200.0, 400.0]");
+        /// Each value, number or text, is a class of its own.
+        category: bool = Example("true");
+        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64.
+        register_type: RegisterType = Default(r#""f32""#);
+        /// Wanted sampling interval; 1ms to 1h. Default: the source's publishing or poll interval.
+        sampling: Span = Example(r#""1s""#);
+        /// The PLC's value times `scale` plus `offset` is the value; `scale` is not 0.
+        scale: f64 = Default("1.0");
+        /// See `scale`.
+        offset: f64 = Default("0.0");
+    }
+}
+
+section! {
+    /// A measured value or waveform.
+    RawSignal short name {
+        /// Its name: a letter, then letters, digits and `_`, 32 at most.
+        name: String = Required(r#""Current1""#);
+        /// The source it is read from; may be left out where there is only one.
+        source: String = Example(r#""PLC1""#);
+        /// Where the PLC has it, as for a setting.
+        address: String = Example(r#""MAIN.fbMotor.rCurrent1""#);
+        /// Column in recorded data. Default: the name.
+        column: String = Example(r#""current_1""#);
+        /// Unit, shown beside the value.
+        unit: String = Example(r#""A""#);
+        /// Lowest and highest value that can be; values outside are Bad.
+        range: Vec<f64> = Example("[0.0, 50.0]");
+        /// A waveform: `length` samples (8 to 65,536), `rate` of them a second (Hz). In recorded data consecutive rows are cut into blocks.
+        block: RawBlock = Example("{ length = 256, rate = 2560.0 }");
+        /// What the monitors and models get. Waveforms: "mean", "rms", "crest", "kurtosis", "peak_to_peak", and frequency bands
+        /// (Hz, `name` may be left out); default rms, crest, kurtosis and four bands. Scalars: "value"; an empty list watches nothing.
+        features: Vec<RawFeature> = Example(r#"["rms", "kurtosis", { band = [40.0, 60.0], name = "fundamental" }]"#);
+        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64.
+        register_type: RegisterType = Default(r#""f32""#);
+        /// Wanted sampling interval; 1ms to 1h. Default: the source's publishing or poll interval.
+        sampling: Span = Example(r#""100ms""#);
+        /// The PLC's value times `scale` plus `offset` is the value; `scale` is not 0.
+        scale: f64 = Default("1.0");
+        /// See `scale`.
+        offset: f64 = Default("0.0");
+    }
+}
+
+section! {
+    /// Size and speed of a waveform.
+    RawBlock {
+        /// Samples in a block.
+        length: usize = Required("256");
+        /// Samples a second (Hz).
+        rate: f64 = Required("2560.0");
+    }
+}
+
+section! {
+    /// A statistic of a waveform by its word, or a frequency band.
+    RawFeature short statistic {
+        /// Word of the statistic.
+        statistic: Statistic = Example(r#""rms""#);
+        /// From and to, in Hz.
+        band: Vec<f64> = Example("[40.0, 60.0]");
+        /// The feature is called `<Signal>_<name>`.
+        name: String = Example(r#""fundamental""#);
+    }
+}
+
+section! {
+    /// A fault-detection model.
+    RawModel {
+        /// Its name: a letter, then letters, digits and `_`, 32 at most.
+        name: String = Required(r#""Stator""#);
+        /// `isolation_forest`.
+        kind: Kind = Default(r#""isolation_forest""#);
+        /// Features it gets. Default: all of the machine.
+        inputs: Vec<String> = Example(r#"["Current1", "Flux_rms"]"#);
+        /// Trees of the forest; 1 to 1,000.
+        trees: usize = Default("100");
+        /// Training rows that each tree sees; 8 to 65,536.
+        samples: usize = Default("256");
+        /// Seed of the random numbers: the same data and seed give the same model.
+        seed: u64 = Default("1");
+        /// Share of healthy training rows that may lie beyond the score's threshold; at least 0, below 0.5.
+        contamination: f64 = Default("0.001");
+        /// Fixed threshold of the score. Default: from training.
+        score_threshold: f64 = Example("0.62");
+        /// Rows in a row beyond the threshold that make a fault; 1 to 10,000.
+        fault_rows: u16 = Default("5");
+        /// Watches the model's score.
+        prediction_drift: RawMonitor = Table;
+    }
+}
+
+section! {
+    /// A drift monitor: compares the last rows of a combination of settings with its reference.
+    RawMonitor {
+        /// Whether it runs.
+        enabled: bool = Default("true");
+        /// One to four tests; all must exceed their threshold for a drift, one is a warning. A name, or `{ metric, threshold }`.
+        /// A threshold is a p-value (a smaller one is exceeded) or a distance. Without it: the bundle's calibrated one, else 0.05 for
+        /// p-values and 0.1 for distances. Default test: kolmogorov_smirnov; wasserstein for windows of more than 1,000 rows.
+        /// p-values: kolmogorov_smirnov anderson_darling cramer_von_mises mann_whitney_u epps_singleton t_test mmd.
+        /// Distances: wasserstein energy_distance kullback_leibler psi jensen_shannon hellinger.
+        tests: Vec<RawTest> = Example(r#"[{ metric = "kolmogorov_smirnov", threshold = 0.001 }, "wasserstein"]"#);
+        /// Rows that a test looks at; 20 to 10,000.
+        window_rows: u32 = Default("200");
+        /// Rows between two evaluations; 1 to window_rows.
+        hop: u32 = Default("20");
+        /// Evaluations in a row with all tests exceeded that make a drift; 1 to 1,000.
+        consecutive_limit: u16 = Default("3");
+    }
+}
+
+section! {
+    /// A metric with its threshold.
+    RawTest short metric {
+        /// Name of the metric.
+        metric: Metric = Required(r#""kolmogorov_smirnov""#);
+        /// p-value or distance.
+        threshold: f64 = Example("0.001");
+    }
+}
+
+section! {
+    /// Retraining buffers: rows collected from the first warning on.
+    RawBuffers {
+        /// Rows that make a buffer ready; 1 to 1,000,000, at most `feature_rows` of the store.
+        target_rows: u32 = Default("1000");
+        /// Rows from before the first warning that belong to it; 0 to 1,000,000.
+        rows_before: u32 = Default("200");
+    }
+}
+
+/// How a PLC is talked to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    OpcUa,
+    Modbus,
+}
+
+/// Word of a feature.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Statistic {
+    Value,
+    Mean,
+    Rms,
+    Crest,
+    Kurtosis,
+    PeakToPeak,
+}
+
+/// Word of a model.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    IsolationForest,
+}
+
+words!(Protocol, "protocol", "opcua" => Protocol::OpcUa, "modbus" => Protocol::Modbus);
+words!(Kind, "kind of model", "isolation_forest" => Kind::IsolationForest);
+words!(
+    Statistic, "feature",
+    "value" => Statistic::Value, "mean" => Statistic::Mean, "rms" => Statistic::Rms, "crest" => Statistic::Crest,
+    "kurtosis" => Statistic::Kurtosis, "peak_to_peak" => Statistic::PeakToPeak,
+);
+words!(
+    Security, "security",
+    "auto" => Security::Auto, "none" => Security::None, "basic256-sha256" => Security::Basic256Sha256,
+    "aes128-sha256-rsa-oaep" => Security::Aes128Sha256RsaOaep, "aes256-sha256-rsa-pss" => Security::Aes256Sha256RsaPss,
+);
+words!(
+    WordOrder, "word order",
+    "ABCD" => WordOrder::Abcd, "CDAB" => WordOrder::Cdab, "BADC" => WordOrder::Badc, "DCBA" => WordOrder::Dcba,
+);
+words!(
+    RegisterType, "register type",
+    "bool" => RegisterType::Bool, "i16" => RegisterType::I16, "u16" => RegisterType::U16, "i32" => RegisterType::I32,
+    "u32" => RegisterType::U32, "i64" => RegisterType::I64, "u64" => RegisterType::U64, "f32" => RegisterType::F32,
+    "f64" => RegisterType::F64,
+);

@@ -1,0 +1,201 @@
+//! Channels: signals and settings, and where they come from.
+
+use super::{bounds, join};
+use crate::config::raw::{RawBlock, RawSetting, RawSignal};
+use crate::config::read::{Notes, Span};
+use crate::config::{Conditioning, Origin, RegisterType, SettingConfig, Shape, SignalConfig, SourceConfig, SourceKind};
+
+/// A signal without its features.
+pub(super) fn signal(raw: &RawSignal, path: &str, sources: &[SourceConfig], notes: &mut Notes<'_>) -> SignalConfig {
+    let name = notes.name(raw.name.clone(), path);
+    let origin = RawOrigin {
+        source: raw.source.as_deref(),
+        address: raw.address.as_deref(),
+        register_type: raw.register_type,
+        sampling: raw.sampling,
+        scale: raw.scale,
+        offset: raw.offset,
+    };
+    SignalConfig {
+        column: column(raw.column.as_deref(), &name, path, notes),
+        origin: origin.check(path, sources, notes),
+        unit: raw.unit.clone().unwrap_or_default(),
+        range: raw.range.as_deref().and_then(|range| self::range(range, &join(path, "range"), notes)),
+        shape: raw.block.as_ref().map_or(Shape::Scalar, |block| self::block(block, &join(path, "block"), notes)),
+        name,
+    }
+}
+
+pub(super) fn setting(raw: RawSetting, path: &str, sources: &[SourceConfig], notes: &mut Notes<'_>) -> SettingConfig {
+    let name = notes.name(raw.name.clone(), path);
+    let origin = RawOrigin {
+        source: raw.source.as_deref(),
+        address: raw.address.as_deref(),
+        register_type: raw.register_type,
+        sampling: raw.sampling,
+        scale: raw.scale,
+        offset: raw.offset,
+    };
+    SettingConfig {
+        column: column(raw.column.as_deref(), &name, path, notes),
+        origin: origin.check(path, sources, notes),
+        unit: raw.unit.clone().unwrap_or_default(),
+        conditioning: conditioning(raw, path, notes),
+        name,
+    }
+}
+
+fn column(column: Option<&str>, name: &str, path: &str, notes: &mut Notes<'_>) -> String {
+    if column.is_some_and(str::is_empty) {
+        notes.fault(&join(path, "column"), "empty: ``", Some("name a column, or leave the key out".to_string()));
+    }
+    column.unwrap_or(name).to_string()
+}
+
+fn range(range: &[f64], path: &str, notes: &mut Notes<'_>) -> Option<(f64, f64)> {
+    match range {
+        [low, high] if low < high => Some((*low, *high)),
+        [low, high] => {
+            notes.fault(path, format!("the lower end is not below the upper one: `[{low}, {high}]`"), turned(*low, *high));
+            None
+        }
+        _ => {
+            let hint = "write the lowest and the highest value, like [0.0, 50.0]";
+            notes.fault(path, format!("not a range, {} numbers: `{range:?}`", range.len()), hint.to_string());
+            None
+        }
+    }
+}
+
+fn turned(low: f64, high: f64) -> Option<String> {
+    (low > high).then(|| format!("write [{high}, {low}]"))
+}
+
+fn block(raw: &RawBlock, path: &str, notes: &mut Notes<'_>) -> Shape {
+    let hint = "a block is { length = 256, rate = 2560.0 }";
+    notes.required(raw.length, path, "length", hint);
+    notes.required(raw.rate, path, "rate", hint);
+    let length = notes.within(&join(path, "length"), raw.length, bounds::BLOCK_LENGTH);
+    let rate = raw.rate.unwrap_or(1.0);
+    if rate <= 0.0 {
+        notes.fault(&join(path, "rate"), format!("not greater than 0: `{rate}`"), Some("samples a second (Hz)".to_string()));
+    }
+    Shape::Block { length, rate: rate.max(f64::MIN_POSITIVE) }
+}
+
+fn conditioning(raw: RawSetting, path: &str, notes: &mut Notes<'_>) -> Conditioning {
+    let category = raw.category == Some(true);
+    let given = [("tolerance", raw.tolerance.is_some()), ("bins", raw.bins.is_some()), ("category", category)];
+    let given: Vec<&str> = given.iter().filter(|(_, there)| *there).map(|(key, _)| *key).collect();
+    if let [_, second, ..] = given[..] {
+        let message = format!("more than one kind of conditioning: `{}`", given.join("`, `"));
+        notes.fault(&join(path, second), message, Some("keep one of tolerance, bins and category".to_string()));
+    }
+    if let Some(tolerance) = raw.tolerance {
+        if tolerance <= 0.0 {
+            let hint = "values within so much of a trained value are that value; for exact values use category = true";
+            notes.fault(&join(path, "tolerance"), format!("not greater than 0: `{tolerance}`"), hint.to_string());
+        }
+        Conditioning::Tolerance(tolerance)
+    } else if let Some(bins) = raw.bins {
+        check_bins(&bins, &join(path, "bins"), notes);
+        Conditioning::Bins(bins)
+    } else if category {
+        Conditioning::Category
+    } else {
+        Conditioning::Ignored
+    }
+}
+
+fn check_bins(bins: &[f64], path: &str, notes: &mut Notes<'_>) {
+    if bins.len() < 2 {
+        let hint = "write the edges, at least two, like [0.0, 200.0, 400.0]";
+        notes.fault(path, format!("too few edges: `{bins:?}`"), hint.to_string());
+    } else if let Some(pair) = bins.windows(2).find(|pair| pair[0] >= pair[1]) {
+        notes.fault(path, format!("edges are not ascending: `{}` before `{}`", pair[0], pair[1]), None);
+    }
+}
+
+/// Keys that signals and settings have in common.
+struct RawOrigin<'a> {
+    source: Option<&'a str>,
+    address: Option<&'a str>,
+    register_type: Option<RegisterType>,
+    sampling: Option<Span>,
+    scale: Option<f64>,
+    offset: Option<f64>,
+}
+
+impl RawOrigin<'_> {
+    /// `None` where there is no source at all (recorded data only), or after a fault.
+    fn check(&self, path: &str, sources: &[SourceConfig], notes: &mut Notes<'_>) -> Option<Origin> {
+        let scale = self.scale.unwrap_or(1.0);
+        if scale == 0.0 {
+            notes.fault(&join(path, "scale"), "a scale of zero makes every value the same: `0`", Some("leave it out for 1".to_string()));
+        }
+        let sampling = self.sampling.map(|s| notes.span_within(&join(path, "sampling"), Some(s), bounds::SAMPLING));
+        let source = self.source_index(path, sources, notes);
+        let address_path = join(path, "address");
+        if sources.is_empty() {
+            if self.address.is_some() && self.source.is_none() {
+                let hint = "add a table [[sources]], or remove the address where there is only recorded data";
+                notes.fault(&address_path, "an address, but there is no source to read it from", hint.to_string());
+            }
+            return None;
+        }
+        let address = notes.required(self.address, path, "address", "where the PLC has the value; needed because the file has sources")?;
+        let source = source?;
+        Some(Origin {
+            source,
+            address: check_address(address, &sources[source], &address_path, notes),
+            register_type: self.register_type.unwrap_or(RegisterType::F32),
+            sampling,
+            scale,
+            offset: self.offset.unwrap_or(0.0),
+        })
+    }
+
+    fn source_index(&self, path: &str, sources: &[SourceConfig], notes: &mut Notes<'_>) -> Option<usize> {
+        let known: Vec<&str> = sources.iter().map(|s| &*s.name).collect();
+        match self.source {
+            Some(name) => {
+                let index = known.iter().position(|k| *k == name);
+                if index.is_none() {
+                    notes.unknown_word(&join(path, "source"), "source", name, &known);
+                }
+                index
+            }
+            None if sources.len() == 1 => Some(0),
+            None => {
+                if sources.len() > 1 {
+                    let hint = format!("there are several: {}", known.join(", "));
+                    notes.required(None::<()>, path, "source", &hint);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// The address; one of Modbus with its number in decimal.
+fn check_address(address: &str, source: &SourceConfig, path: &str, notes: &mut Notes<'_>) -> String {
+    let SourceKind::Modbus(_) = source.kind else {
+        if address.trim().is_empty() {
+            notes.fault(path, "empty: ``", Some("write the symbol's path or a NodeId text".to_string()));
+        }
+        return address.to_string();
+    };
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(hex) => u16::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    };
+    let parsed = address.split_once(':').and_then(|(table, register)| Some((table.trim(), number(register.trim())?)));
+    match parsed {
+        Some((table @ ("holding" | "input" | "coil" | "discrete"), register)) => format!("{table}:{register}"),
+        _ => {
+            let hint = r#"write "holding:100", "input:", "coil:" or "discrete:" with the zero-based number, 0 to 65535 or 0x0 to 0xFFFF"#;
+            notes.fault(path, format!("not a Modbus address: `{address}`"), hint.to_string());
+            String::new()
+        }
+    }
+}

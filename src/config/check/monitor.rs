@@ -1,0 +1,94 @@
+//! Monitors: metrics, thresholds, windows.
+
+use super::{bounds, join};
+use crate::config::raw::{RawMonitor, RawTest};
+use crate::config::read::Notes;
+use crate::config::{MonitorConfig, TestConfig};
+use crate::drift::Metric;
+
+pub(super) fn monitor(raw: Option<RawMonitor>, path: &str, notes: &mut Notes<'_>) -> MonitorConfig {
+    let raw = raw.unwrap_or_default();
+    let window_rows = notes.within(&join(path, "window_rows"), raw.window_rows, bounds::WINDOW_ROWS);
+    let hop = notes.within(&join(path, "hop"), raw.hop, bounds::HOP);
+    if bounds::WINDOW_ROWS.min <= window_rows
+        && let Some((message, hint)) = hop_fault(window_rows, hop)
+    {
+        notes.fault(&join(path, "hop"), message, hint);
+    }
+    let enabled = raw.enabled.unwrap_or(true);
+    MonitorConfig {
+        enabled,
+        tests: tests(raw.tests, enabled, window_rows, &join(path, "tests"), notes),
+        window_rows,
+        hop,
+        consecutive_limit: notes.within(&join(path, "consecutive_limit"), raw.consecutive_limit, bounds::CONSECUTIVE_LIMIT),
+    }
+}
+
+/// What is wrong with a hop for this window, and what to do.
+pub(in crate::config) fn hop_fault(window_rows: u32, hop: u32) -> Option<(String, String)> {
+    (hop > window_rows).then(|| {
+        (format!("the hop is larger than the window of {window_rows} rows: `{hop}`"), "rows between would never be looked at".to_string())
+    })
+}
+
+fn tests(raw: Option<Vec<RawTest>>, enabled: bool, window_rows: u32, path: &str, notes: &mut Notes<'_>) -> Vec<TestConfig> {
+    let Some(raw) = raw else {
+        return vec![TestConfig { metric: default_metric(window_rows), threshold: None }];
+    };
+    if raw.is_empty() && enabled {
+        notes.fault(path, "no test: `[]`", Some("name a metric, or set enabled = false".to_string()));
+    }
+    if raw.len() > bounds::MAX_TESTS {
+        notes.fault(path, format!("too many tests: `{}`", raw.len()), Some(format!("at most {}", bounds::MAX_TESTS)));
+    }
+    let mut tests: Vec<TestConfig> = Vec::new();
+    for (i, raw) in raw.into_iter().enumerate() {
+        let path = format!("{path}[{i}]");
+        let Some(metric) = notes.required(raw.metric, &path, "metric", r#"like { metric = "wasserstein", threshold = 0.1 }"#) else {
+            continue;
+        };
+        if tests.iter().any(|t| t.metric == metric) {
+            notes.fault(&path, format!("second test with this metric: `{metric}`"), Some("one test a metric".to_string()));
+        }
+        check_test(metric, raw.threshold, &path, notes);
+        tests.push(TestConfig { metric, threshold: raw.threshold });
+    }
+    tests
+}
+
+/// Kolmogorov-Smirnov up to 1,000 rows, Wasserstein above.
+fn default_metric(window_rows: u32) -> Metric {
+    if window_rows <= 1_000 { Metric::KolmogorovSmirnov } else { Metric::Wasserstein }
+}
+
+fn check_test(metric: Metric, threshold: Option<f64>, path: &str, notes: &mut Notes<'_>) {
+    if is_categorical_only(metric) {
+        let known: Vec<_> = Metric::all().filter(|m| !is_categorical_only(*m)).map(Metric::name).collect();
+        notes.fault(
+            path,
+            format!("only for categories, but features and scores are numbers: `{metric}`"),
+            format!("use one of {}", known.join(", ")),
+        );
+    }
+    let (min, max) = threshold_range(metric);
+    if let Some(threshold) = threshold
+        && !(min..=max).contains(&threshold)
+    {
+        let kind = if metric.is_p_value() { "p-value" } else { "distance" };
+        notes.fault(
+            &join(path, "threshold"),
+            format!("out of range for {metric}: `{threshold}`"),
+            format!("a {kind}, from {min} to {max}"),
+        );
+    }
+}
+
+/// Lowest and highest threshold.
+pub(in crate::config) fn threshold_range(metric: Metric) -> (f64, f64) {
+    if metric.is_p_value() { bounds::P_THRESHOLD } else { bounds::DISTANCE_THRESHOLD }
+}
+
+fn is_categorical_only(metric: Metric) -> bool {
+    matches!(metric, Metric::ChiSquared | Metric::ZTest | Metric::FisherExact | Metric::GTest | Metric::TotalVariation)
+}

@@ -1,0 +1,85 @@
+//! What is wrong with a configuration, all of it at once.
+
+use std::fmt;
+
+/// One fault: where, what, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// `machines[0].signals[2].range`; empty where the file as a whole is meant.
+    pub path: String,
+    /// 1-based line and column of the value, or of the table that lacks it.
+    pub line: usize,
+    pub column: usize,
+    /// What is wrong, with the value in backticks.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// All faults of a configuration, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigErrors {
+    /// Name of the file, where it came from one.
+    pub file: Option<String>,
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.as_deref().unwrap_or("configuration");
+        let noun = if self.faults.len() == 1 { "fault" } else { "faults" };
+        write!(f, "{} {noun} in `{file}`", self.faults.len())?;
+        for fault in &self.faults {
+            write!(f, "\n\n{file}:{}:{}", fault.line, fault.column)?;
+            if !fault.path.is_empty() {
+                write!(f, "  {}", fault.path)?;
+            }
+            write!(f, "\n    {}", fault.message)?;
+            if let Some(hint) = &fault.hint {
+                write!(f, "\n    hint: {hint}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The known word that a misspelt one was probably meant to be.
+pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let allowed = (word.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|k| (edit_distance(&word, &k.to_lowercase()), k))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, k)| k)
+}
+
+/// Levenshtein's distance: insertions, deletions and replacements of characters.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_only_what_is_near() {
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(did_you_mean("treshold", ["metric", "threshold"]), Some("threshold"));
+        assert_eq!(did_you_mean("flux", ["Flux", "Flow"]), Some("Flux"));
+        assert_eq!(did_you_mean("colour", ["metric", "threshold"]), None);
+    }
+}

@@ -1,1 +1,274 @@
-//! Replay.
+//! Recorded data through the same core as live: training, and replay faster than real time.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
+
+use super::core::MachineCore;
+use super::recorded::{FrameReader, Input, RecordedError, TimeBase};
+use crate::bundle::{Bundle, ContractError, TrainError, Training};
+use crate::config::{MachineConfig, ReplayConfig};
+use crate::types::{DriftStatus, Event, EventKind, NotEvaluated, RegimeState, Timestamp, Verdict};
+
+/// What `train` and `replay` are given besides files.
+#[derive(Clone)]
+pub struct Recorded {
+    pub machine: Arc<MachineConfig>,
+    pub config_hash: Arc<str>,
+    pub replay: ReplayConfig,
+    /// Columns that the files lack.
+    pub set: Vec<(String, String)>,
+}
+
+/// Why a run over recorded data ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error(transparent)]
+    Recorded(#[from] RecordedError),
+    #[error("nothing learned from {rows} valid rows: {cause}")]
+    Train { rows: usize, cause: TrainError },
+    #[error("the bundle does not fit the configuration: {0}")]
+    Contract(#[from] ContractError),
+    #[error("cannot write the events: {0}")]
+    Events(io::Error),
+    #[error("there is neither a bundle nor anything to learn from; give --bundle FILE or --learn-rows N")]
+    NothingLearned,
+}
+
+/// Told how many rows were read, every few thousand.
+pub type Progress<'a> = &'a mut dyn FnMut(u64);
+
+const PROGRESS_EVERY: u64 = 5_000;
+
+/// Learns a bundle from recorded healthy data. Rows in a transient, not producing, or with a bad setting are left out.
+pub fn train(recorded: &Recorded, inputs: &[Input], progress: Progress<'_>) -> Result<Bundle, ReplayError> {
+    let mut training = Training::default();
+    for input in inputs {
+        let mut reader = FrameReader::open(input, &recorded.machine, &recorded.replay, &recorded.set)?;
+        let mut cores: Vec<MachineCore> = Vec::new();
+        loop {
+            let read = reader.rows_read();
+            if read.is_multiple_of(PROGRESS_EVERY) {
+                progress(read);
+            }
+            let Some(unit) = reader.next_unit()? else { break };
+            if unit == cores.len() {
+                let mut machine = (*recorded.machine).clone();
+                machine.learn_rows = 0;
+                cores.push(MachineCore::new(Arc::new(machine), recorded.config_hash.clone(), "".into(), None)?);
+            }
+            let core = &mut cores[unit];
+            core.prepare(reader.frame(unit));
+            training.rows.extend(core.training_row());
+        }
+    }
+    let rows = training.rows.len();
+    training.train(&recorded.machine, &recorded.config_hash).map_err(|cause| ReplayError::Train { rows, cause })
+}
+
+/// What a replay counted. Rates are added by the caller: they are no part of the result.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Summary {
+    pub rows: u64,
+    pub units: u64,
+    /// Rows in each regime, by key.
+    pub rows_per_regime: BTreeMap<String, u64>,
+    pub outside: u64,
+    pub transient: u64,
+    pub not_producing: u64,
+    pub bad_setting: u64,
+    pub bad_inputs: u64,
+    pub learning: u64,
+    /// Evaluations of the data drift monitor.
+    pub evaluations: u64,
+    /// Changes of the machines' statuses, the first row of each unit not counted.
+    pub status_changes: u64,
+    /// Rows with each status.
+    pub rows_per_status: BTreeMap<String, u64>,
+    /// Onsets of Drift.
+    pub drifts: u64,
+    pub faults: u64,
+    /// Cells of signals that held no number.
+    pub unreadable: u64,
+}
+
+/// Runs recorded data through a core for each unit; event lines go to `events` as JSON, one a line.
+pub fn replay(
+    recorded: &Recorded,
+    bundle: Option<&Arc<Bundle>>,
+    inputs: &[Input],
+    mut events: Option<&mut dyn Write>,
+    progress: Progress<'_>,
+) -> Result<Summary, ReplayError> {
+    if bundle.is_none() && recorded.machine.learn_rows == 0 {
+        return Err(ReplayError::NothingLearned);
+    }
+    let mut summary = Summary::default();
+    let mut read_before = 0;
+    for input in inputs {
+        let mut reader = FrameReader::open(input, &recorded.machine, &recorded.replay, &recorded.set)?;
+        let mut cores: Vec<MachineCore> = Vec::new();
+        let file = input.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        loop {
+            let read = read_before + reader.rows_read();
+            if read.is_multiple_of(PROGRESS_EVERY) {
+                progress(read);
+            }
+            let Some(unit) = reader.next_unit()? else { break };
+            if unit == cores.len() {
+                let config = recorded.machine.clone();
+                cores.push(MachineCore::new(config, recorded.config_hash.clone(), reader.unit(unit), bundle.cloned())?);
+                summary.units += 1;
+            }
+            let step = cores[unit].step(reader.frame(unit));
+            summary.count(step.verdict);
+            for event in step.events {
+                summary.count_event(event);
+                if let Some(out) = events.as_deref_mut() {
+                    write_line(out, event, &file, reader.time_base()).map_err(ReplayError::Events)?;
+                }
+            }
+        }
+        read_before += reader.rows_read();
+        summary.unreadable += reader.unreadable;
+    }
+    progress(read_before);
+    Ok(summary)
+}
+
+impl Summary {
+    fn count(&mut self, verdict: &Verdict) {
+        self.rows += 1;
+        let of = |map: &mut BTreeMap<String, u64>, key: &str| match map.get_mut(key) {
+            Some(n) => *n += 1,
+            None => drop(map.insert(key.to_string(), 1)),
+        };
+        of(&mut self.rows_per_status, verdict.status.name());
+        if verdict.regime.slot.is_some() {
+            of(&mut self.rows_per_regime, &verdict.regime.key);
+        }
+        match verdict.not_evaluated {
+            Some(NotEvaluated::OutsideEnvelope) => self.outside += 1,
+            Some(NotEvaluated::Transient) => self.transient += 1,
+            Some(NotEvaluated::NotProducing) => self.not_producing += 1,
+            Some(NotEvaluated::BadSetting) => self.bad_setting += 1,
+            Some(NotEvaluated::BadInputs) => self.bad_inputs += 1,
+            Some(NotEvaluated::Learning) => self.learning += 1,
+            Some(NotEvaluated::NoReference | NotEvaluated::FaultActive | NotEvaluated::Suspended) | None => {}
+        }
+        self.evaluations += u64::from(verdict.monitors.first().is_some_and(|m| m.evaluated));
+    }
+
+    fn count_event(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::Status { monitor, status, previous: Some(_), .. } if &**monitor == "machine" => {
+                self.status_changes += 1;
+                self.drifts += u64::from(*status == DriftStatus::Drift);
+            }
+            EventKind::Fault { active: true, .. } => self.faults += 1,
+            _ => {}
+        }
+    }
+}
+
+fn write_line(out: &mut dyn Write, event: &Event, file: &str, base: TimeBase) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &line(event, file, base))?;
+    out.write_all(b"\n")
+}
+
+/// One event as a JSON object with always the same keys in the same order; what does not exist is null.
+pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Json| object.insert(key.into(), value);
+    put("unit", json!(&*event.unit));
+    put("file", if file.is_empty() { Json::Null } else { json!(file) });
+    put("row", json!(event.row));
+    put("time", time(event.time, base));
+    let name = match &event.kind {
+        EventKind::Status { .. } => "status",
+        EventKind::Regime { .. } => "regime",
+        EventKind::Fault { .. } => "fault",
+        EventKind::Buffer { .. } => "buffer",
+        EventKind::Reference { .. } => "reference",
+        EventKind::Parameter { .. } => "parameter",
+        EventKind::Note { .. } => "note",
+    };
+    put("event", json!(name));
+    for key in ["monitor", "status", "regime", "feature", "value", "threshold"] {
+        put(key, Json::Null);
+    }
+    match &event.kind {
+        EventKind::Status { monitor, status, previous, reason, regime, feature, metric, value, threshold } => {
+            put("monitor", json!(&**monitor));
+            put("status", json!(status.name()));
+            put("regime", json!(regime.as_deref()));
+            put("feature", json!(feature.as_deref()));
+            put("value", number(*value));
+            put("threshold", number(*threshold));
+            put("metric", json!(metric.as_deref()));
+            put("previous", json!(previous.map(DriftStatus::name)));
+            put("reason", json!(reason.map(NotEvaluated::text)));
+        }
+        EventKind::Regime { state, regime, key, distance } => {
+            put("regime", json!(regime.as_deref()));
+            put("state", json!(state_word(*state)));
+            put("key", json!(&**key));
+            put("distance", number(*distance));
+        }
+        EventKind::Fault { model, active, regime, feature, value, threshold } => {
+            put("monitor", json!(&**model));
+            put("status", json!(if *active { "Fault" } else { "OK" }));
+            put("regime", json!(regime.as_deref()));
+            put("feature", json!(feature.as_deref()));
+            put("value", number(Some(*value)));
+            put("threshold", number(Some(*threshold)));
+        }
+        EventKind::Buffer { slot, state, reason, regime, rows, dataset_id } => {
+            put("status", json!(state.name()));
+            put("regime", json!(regime.as_deref()));
+            put("buffer", json!(format!("B{:02}", slot + 1)));
+            put("reason", json!(reason.name()));
+            put("rows", json!(rows));
+            put("dataset_id", json!(&**dataset_id));
+        }
+        EventKind::Reference { regime, rows } => {
+            put("regime", json!(&**regime));
+            put("rows", json!(rows));
+        }
+        EventKind::Parameter { path, old, new, user, refused } => {
+            put("path", json!(&**path));
+            put("old", json!(old));
+            put("new", json!(new));
+            put("user", json!(&**user));
+            put("refused", json!(refused));
+        }
+        EventKind::Note { text } => {
+            put("text", json!(text));
+        }
+    }
+    Json::Object(object)
+}
+
+/// `Outside`, `Transient`, ... as events name them.
+fn state_word(state: RegimeState) -> &'static str {
+    match state {
+        RegimeState::OutOfEnvelope => "Outside",
+        other => other.name(),
+    }
+}
+
+/// JSON has no NaN and no infinity.
+fn number(value: Option<f64>) -> Json {
+    value.filter(|x| x.is_finite()).map_or(Json::Null, |x| json!(x))
+}
+
+fn time(time: Timestamp, base: TimeBase) -> Json {
+    match base {
+        TimeBase::Rows => Json::Null,
+        TimeBase::Seconds => json!(time.as_secs_f64()),
+        TimeBase::Clock => json!(time.to_string()),
+    }
+}

@@ -223,17 +223,25 @@ impl MachineCore {
         Step { verdict: &self.verdict, events: &self.events, learned }
     }
 
-    /// Collects the present row for a training, and trains when there are enough.
-    fn learn(&mut self) -> Option<Arc<Bundle>> {
-        let training = self.training.as_mut()?;
-        if self.now.not_evaluated != Some(NotEvaluated::Learning) || self.now.extracted.missing >= self.now.extracted.values.len() {
+    /// The present row as one to learn from; `None` where the machine is not producing, in a transient, or a setting or all
+    /// inputs are bad. After [`Self::prepare`].
+    pub fn training_row(&self) -> Option<TrainingRow> {
+        let settled = matches!(self.now.place, Place::Known { .. } | Place::Outside { .. });
+        let present = self.now.extracted.missing < self.now.extracted.values.len();
+        if !(settled && present && self.now.producing == Some(true)) {
             return None;
         }
-        training.rows.push(TrainingRow {
-            time: self.now.time,
-            cells: self.now.cells.clone()?,
-            features: self.now.extracted.values.clone(),
-        });
+        Some(TrainingRow { time: self.now.time, cells: self.now.cells.clone()?, features: self.now.extracted.values.clone() })
+    }
+
+    /// Collects the present row for a training, and trains when there are enough.
+    fn learn(&mut self) -> Option<Arc<Bundle>> {
+        if self.now.not_evaluated != Some(NotEvaluated::Learning) {
+            return None;
+        }
+        let row = self.training_row()?;
+        let training = self.training.as_mut()?;
+        training.rows.push(row);
         if training.rows.len() < self.config.learn_rows as usize {
             return None;
         }

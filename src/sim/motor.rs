@@ -45,7 +45,7 @@ const THERMAL_RESISTANCE: f64 = 0.35;
 /// Thermal time constant of the running motor, s; at standstill the fan stands too and it is five times as long.
 const THERMAL_TIME_CONSTANT: f64 = 4.0;
 /// Additional torque of full friction, share of the rated torque.
-const FRICTION_TORQUE: f64 = 0.01;
+const FRICTION_TORQUE: f64 = 0.007;
 /// Additional loss of a full inter-turn short, W.
 const INTER_TURN_LOSS: f64 = 40.0;
 /// Outer-race ball pass frequency over the rotation frequency.
@@ -84,13 +84,13 @@ impl Condition {
 /// A single wrong row.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Spike {
-    /// Two of the currents read far too much.
+    /// Two of the currents read a quarter and a fifth too much.
     Current,
-    /// The temperature reads 30 K too much.
+    /// The temperature reads 12 K too much.
     Temperature,
-    /// A knock on the vibration sensor.
+    /// A knock on the vibration sensor: one sample of 4 mm/s.
     Vibration,
-    /// One wild sample in the flux, and the speed sensor misses pulses.
+    /// The flux sensor reads a fifth too little, and the speed sensor misses pulses.
     Flux,
 }
 
@@ -189,7 +189,7 @@ impl Motor {
         let rng = &mut self.rng;
         cycle.voltage = condition.voltage + 0.3 * normal(rng);
         cycle.load = condition.load + 0.5 * normal(rng);
-        cycle.temperature = self.winding + self.air.next(rng, 0.9, 0.15) + 0.5 * normal(rng);
+        cycle.temperature = self.winding + self.air.next(rng, 0.8, 0.15) + 0.5 * normal(rng);
         if let Some(spike) = condition.spike {
             self.disturb(spike, &mut cycle);
         }
@@ -197,9 +197,9 @@ impl Motor {
     }
 
     fn run(&mut self, condition: &Condition) -> Cycle {
-        let supply = 1.0 + self.supply.next(&mut self.rng, 0.5, 0.013);
+        let supply = 1.0 + self.supply.next(&mut self.rng, 0.3, 0.013);
         let frequency = FREQUENCY + self.frequency.next(&mut self.rng, 0.5, 0.01);
-        let load = condition.load + self.load.next(&mut self.rng, 0.5, 0.6);
+        let load = condition.load + self.load.next(&mut self.rng, 0.3, 0.6);
         let state = circuit::operate(condition.voltage * supply, frequency, torque(load, condition));
         let flux = self.flux(condition, &state, frequency);
         let vibration = self.vibration(condition, &state, frequency);
@@ -291,22 +291,19 @@ impl Motor {
     }
 
     fn disturb(&mut self, spike: Spike, cycle: &mut Cycle) {
-        let at = self.rng.gen_range(0..BLOCK_LENGTH);
-        let wild = |block: &mut Arc<[f64]>, add: f64| {
-            let mut samples = block.to_vec();
-            samples[at] += add;
-            *block = samples.into();
-        };
         match spike {
             Spike::Current => {
-                cycle.currents[0] *= 1.8;
-                cycle.currents[1] *= 1.6;
+                cycle.currents[0] *= 1.25;
+                cycle.currents[1] *= 1.2;
             }
-            Spike::Temperature => cycle.temperature += 30.0,
-            Spike::Vibration => wild(&mut cycle.vibration, 15.0),
+            Spike::Temperature => cycle.temperature += 12.0,
+            Spike::Vibration => {
+                let at = self.rng.gen_range(0..BLOCK_LENGTH);
+                cycle.vibration = cycle.vibration.iter().enumerate().map(|(i, x)| if i == at { 4.0 } else { *x }).collect();
+            }
             Spike::Flux => {
-                wild(&mut cycle.flux, 2.0);
-                cycle.speed *= 0.9;
+                cycle.flux = cycle.flux.iter().map(|x| 0.8 * x).collect();
+                cycle.speed *= 0.97;
             }
         }
     }

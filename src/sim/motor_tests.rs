@@ -180,11 +180,11 @@ fn a_spike_disturbs_one_row_only() {
         let (a, b) = (disturbed.cycle(&Condition { spike: Some(spike), ..CALM }), calm.cycle(&CALM));
         assert_ne!(a, b, "{spike:?}");
         let next = row(&disturbed.cycle(&CALM));
-        assert!(next.vibration_crest < 6.0 && (next.temperature - row(&b).temperature).abs() < 4.0, "{spike:?}");
+        assert!(next.vibration_crest < 4.5 && (next.temperature - row(&b).temperature).abs() < 4.0, "{spike:?}");
         assert!((next.currents[0] / b.currents[0] - 1.0).abs() < 0.1 && (next.speed / b.speed - 1.0).abs() < 0.05, "{spike:?}");
     }
     let hit = Motor::new(4, &CALM).cycle(&Condition { spike: Some(Spike::Vibration), ..CALM });
-    assert!(row(&hit).vibration_crest > 6.0);
+    assert!(row(&hit).vibration_crest > 4.5);
 }
 
 #[test]

@@ -118,7 +118,10 @@ const PHASES: &[Phase] = &[
         ..Phase::healthy("Setting 289 V", 120, "The voltage is set to 289 V, which was never trained: no verdict, and that is not drift.")
     },
     Phase::healthy("Back to 164 V", 120, "The trained setting again: the verdicts are back, no drift."),
-    Phase { spikes: true, ..Phase::healthy("Spikes", 120, "A single wrong row every seven seconds: anomalies, no drift and no fault.") },
+    Phase {
+        spikes: true,
+        ..Phase::healthy("Spikes", 120, "A single wrong row every seven seconds: at most an anomaly each, no drift and no fault.")
+    },
     Phase {
         actual: Actual::Drift,
         sensor_ageing: Ramp { from: 0.0, to: 0.06, seconds: 200.0 },

@@ -17,6 +17,7 @@ pub mod feature;
 pub mod model;
 pub mod pipeline;
 pub mod regime;
+pub mod sim;
 pub mod types;
 
 #[cfg(feature = "gateway")]

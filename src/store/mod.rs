@@ -1,6 +1,26 @@
 //! What is kept: ring buffers, tuned parameters, states and bundles, behind one narrow interface.
 //!
-//! The rest of the gateway sees [`Store`]; `sled_store` keeps its promise on disk, `memory` in tests and for a directory-less run.
+//! The rest of the gateway sees [`Store`]; [`SledStore`] keeps its promise on disk, [`MemoryStore`] in tests and for a directory-less
+//! run. [`StoreWriter`] is the one blocking thread that a live gateway's records go through.
+//!
+//! ```text
+//! driver ─StoreMessage─▶ StoreWriter ─apply, flush─▶ SledStore ─▶ Ring ─blocks─▶ codec ─▶ Disk ─▶ sled
+//!         (bounded)       every 300 ms                (Store)     Blobs ────────────────┘ flush, reopen, free space
+//! ```
+//!
+//! What is lost at a power cut or kill: at most what was applied since the last [`Store::flush`] that returned.
+
+mod blob;
+mod codec;
+mod disk;
+mod memory;
+mod ring;
+mod sled_store;
+mod writer;
+
+pub use memory::MemoryStore;
+pub use sled_store::{MachineLayout, OpenReport, SledStore};
+pub use writer::{FLUSH_EVERY, StoreHealth, StoreMessage, StoreWriter};
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -61,7 +81,8 @@ pub struct HistoryRow {
 /// What the driver hands to the store. One channel, one blocking thread, in order.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Record {
-    /// The scalar channels of a frame (waveforms leave only their features).
+    /// The scalar channels of a frame. Waveforms leave only their features: they come back without a value, with their quality.
+    /// Texts are kept up to 255 bytes.
     Frame {
         machine: u16,
         row: u64,
@@ -75,16 +96,19 @@ pub enum Record {
         machine: u16,
         row: HistoryRow,
     },
+    /// Texts that come from outside (notes, parameter values) are kept up to 900 bytes.
     Event(Event),
     /// A small value under a key (tuned parameters, states): at most [`MAX_VALUE`] bytes, replaces the one before.
     Put {
         key: String,
         value: Vec<u8>,
     },
+    /// Removes the value and the large value under a key; no error where there is none.
     Remove {
         key: String,
     },
-    /// A large value under a key, in pieces.
+    /// A large value under a key, at most [`MAX_BLOB`] bytes, in pieces: after a power cut either the old or the new one is there,
+    /// whole. Independent of a small value under the same key.
     PutBlob {
         key: String,
         value: Arc<[u8]>,
@@ -93,6 +117,10 @@ pub enum Record {
 
 /// Largest value under one key: above it sled would write files that are never fsynced.
 pub const MAX_VALUE: usize = 7_000;
+/// Longest key in bytes.
+pub const MAX_KEY: usize = 200;
+/// Largest value in pieces: 256 MiB.
+pub const MAX_BLOB: usize = 256 << 20;
 
 /// Which ring.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
@@ -107,10 +135,13 @@ pub enum Ring {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RingInfo {
     pub ring: Ring,
+    /// Rows that can be read; at most `capacity`.
     pub rows: u64,
     pub capacity: u64,
+    /// Earliest and latest time of the rows; `None` when empty.
     pub oldest: Option<Timestamp>,
     pub newest: Option<Timestamp>,
+    /// Bytes of its compressed blocks (in memory: of its rows, roughly).
     pub bytes: u64,
 }
 
@@ -118,13 +149,16 @@ pub struct RingInfo {
 ///
 /// Not `async`: the live gateway runs it on one blocking thread ([`Record`]s through a bounded channel).
 pub trait Store: Send + Sync {
-    /// Appends to a ring (the oldest rows go when it is full) or sets a value. Durable after the next [`Store::flush`].
+    /// Appends to a ring (the oldest rows go when it is full) or sets a value. Durable after the next [`Store::flush`] that returns
+    /// `Ok`; readable at once. On an error nothing has changed.
     fn apply(&self, record: Record) -> Result<(), StoreError>;
 
-    /// Makes everything applied so far durable.
+    /// Makes everything applied so far durable. Also looks at the free space and, after a failure, tries to go on: call it
+    /// regularly, with or without new records. Without any it tells whether records are taken.
     fn flush(&self) -> Result<(), StoreError>;
 
-    /// Rows of a machine, oldest first, with `time` in the range; the newest `limit` of them.
+    /// Rows of a machine, oldest first (in the order in which they were appended), with `time` in the range; the newest `limit` of
+    /// them. Blocks that are damaged are left out, counted and logged.
     fn features(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<FeatureRow>, StoreError>;
     fn history(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<HistoryRow>, StoreError>;
     fn frames(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<(u64, Frame)>, StoreError>;
@@ -132,14 +166,15 @@ pub trait Store: Send + Sync {
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     fn get_blob(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Keys that start with `prefix`, ascending.
+    /// Keys that start with `prefix`, of small and large values, ascending.
     fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 
+    /// The extent of every ring: frames, features and history of each machine, then the events.
     fn info(&self) -> Result<Vec<RingInfo>, StoreError>;
 }
 
 /// What can go wrong, and what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     #[error("the disk is full: `{path}` has {free} bytes free, the reserve is {reserve}; free some space, storing goes on by itself")]
     DiskFull { path: String, free: u64, reserve: u64 },
@@ -151,4 +186,22 @@ pub enum StoreError {
     TooLarge { key: String, size: usize, max: usize },
     #[error("damaged data in `{path}`: {cause}")]
     Damaged { path: String, cause: String },
+    #[error("the key `{key}` has {size} bytes; at most {max}, at least 1")]
+    Key { key: String, size: usize, max: usize },
+    #[error("there is no machine number `{machine}`; the store was opened for {machines}")]
+    NoSuchMachine { machine: u16, machines: usize },
+}
+
+/// The limits of keys and values are the same in every store.
+fn check_key(key: &str) -> Result<(), StoreError> {
+    if key.is_empty() || key.len() > MAX_KEY {
+        let start = &key[..key.floor_char_boundary(MAX_KEY)];
+        return Err(StoreError::Key { key: start.into(), size: key.len(), max: MAX_KEY });
+    }
+    Ok(())
+}
+
+fn check_value(key: &str, size: usize, max: usize) -> Result<(), StoreError> {
+    check_key(key)?;
+    if size > max { Err(StoreError::TooLarge { key: key.into(), size, max }) } else { Ok(()) }
 }

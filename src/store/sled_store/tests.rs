@@ -1,0 +1,586 @@
+use std::collections::HashMap;
+use std::fs;
+use std::sync::atomic::AtomicU64;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::{MAX_KEY, MemoryStore, RowFlags};
+use crate::types::{Channel, EventKind, Quality, Value};
+
+const ALL: Range<Timestamp> = Timestamp::MIN..Timestamp::from_nanos(i64::MAX);
+
+fn config(rows: u32) -> StoreConfig {
+    StoreConfig { frame_rows: rows, feature_rows: rows, history_rows: rows, event_rows: rows, disk_reserve: 0 }
+}
+
+fn layout(name: &str) -> MachineLayout {
+    MachineLayout { name: name.into(), frames: 1, features: 2 }
+}
+
+fn open_all(dir: &Path, rows: u32, names: &[&str]) -> (SledStore, OpenReport) {
+    let layouts: Vec<_> = names.iter().map(|name| layout(name)).collect();
+    SledStore::open(dir, &config(rows), &layouts).unwrap()
+}
+
+fn open(dir: &Path, rows: u32) -> SledStore {
+    open_all(dir, rows, &["A", "B"]).0
+}
+
+/// Deterministic noise: does not compress.
+fn noise(seed: u64) -> f64 {
+    let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def0;
+    x ^= x >> 29;
+    x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x ^= x >> 32;
+    f64::from_bits(x & 0x3fff_ffff_ffff_ffff)
+}
+
+fn row(n: u64, width: usize) -> FeatureRow {
+    FeatureRow {
+        row: n,
+        time: Timestamp::from_nanos(n as i64 * 1_000),
+        regime: Some(3),
+        flags: RowFlags { judged: true, ..RowFlags::default() },
+        features: (0..width as u64).map(|i| noise(n * 1_000 + i)).collect(),
+        scores: vec![n as f64],
+    }
+}
+
+fn append(store: &dyn Store, machine: u16, rows: Range<u64>, width: usize) {
+    for n in rows {
+        store.apply(Record::Features { machine, row: row(n, width) }).unwrap();
+    }
+}
+
+fn numbers(store: &dyn Store, machine: u16) -> Vec<u64> {
+    store.features(machine, ALL, usize::MAX).unwrap().iter().map(|r| r.row).collect()
+}
+
+fn block_keys(store: &SledStore, name: &str) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    let prefix = ring::prefix(name);
+    store
+        .disk
+        .scan(&prefix, &prefix, |key, value| {
+            assert!(value.len() <= MAX_VALUE, "{} bytes", value.len());
+            keys.push(key.to_vec());
+            true
+        })
+        .unwrap();
+    keys
+}
+
+#[test]
+fn rows_come_back_in_order() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 1_000);
+    append(&store, 0, 1..351, 5);
+    append(&store, 1, 7..9, 5);
+    assert_eq!(store.features(0, ALL, usize::MAX).unwrap(), (1..351).map(|n| row(n, 5)).collect::<Vec<_>>());
+    assert_eq!(numbers(&store, 1), [7, 8]);
+    assert_eq!(store.features(9, ALL, 1), Err(StoreError::NoSuchMachine { machine: 9, machines: 2 }));
+
+    let info = store.info().unwrap();
+    let features = info.iter().find(|i| i.ring == Ring::Features(0)).unwrap();
+    assert_eq!((features.rows, features.capacity), (350, 1_000));
+    assert_eq!(features.oldest, Some(Timestamp::from_nanos(1_000)));
+    assert_eq!(features.newest, Some(Timestamp::from_nanos(350_000)));
+    assert_eq!(info.len(), 7);
+}
+
+#[test]
+fn the_newest_within_a_range_are_given() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 1_000);
+    append(&store, 0, 1..701, 3);
+    let select = |from: i64, to: i64, limit| {
+        let time = Timestamp::from_nanos(from * 1_000)..Timestamp::from_nanos(to * 1_000);
+        store.features(0, time, limit).unwrap().iter().map(|r| r.row).collect::<Vec<_>>()
+    };
+    assert_eq!(select(0, 10_000, 3), [698, 699, 700]);
+    assert_eq!(select(150, 460, 1_000), (150..460).collect::<Vec<_>>());
+    assert_eq!(select(150, 460, 250), (210..460).collect::<Vec<_>>());
+    assert_eq!(select(150, 151, 10), [150]);
+    assert_eq!(select(150, 150, 10), [] as [u64; 0]);
+    assert_eq!(select(0, 10_000, 0), [] as [u64; 0]);
+    assert_eq!(select(9_000, 10_000, 5), [] as [u64; 0]);
+}
+
+#[test]
+fn few_blocks_are_read_for_few_rows() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 1_000);
+    append(&store, 0, 1..951, 1);
+    let plan = |limit| store.machines[0].features.lock().plan(&ALL, limit).blocks.len();
+    assert_eq!((plan(10), plan(50), plan(51), plan(500)), (0, 0, 1, 5));
+}
+
+#[test]
+fn a_full_ring_keeps_the_newest() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 250);
+    for round in 0..40 {
+        append(&store, 0, round * 100 + 1..round * 100 + 101, 4);
+        store.flush().unwrap();
+    }
+    assert_eq!(numbers(&store, 0), (3_751..4_001).collect::<Vec<_>>());
+    assert!(block_keys(&store, "features/A").len() <= 4, "slots are used again");
+    drop(store);
+    assert_eq!(numbers(&open(dir.path(), 250), 0), (3_751..4_001).collect::<Vec<_>>());
+}
+
+#[test]
+fn wide_rows_are_split_into_blocks_that_fit() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 2_000);
+    let mut wanted = Vec::new();
+    // Flushed now and then: what has been flushed must never move.
+    for n in 1..400 {
+        append(&store, 0, n..n + 1, 60);
+        wanted.push(row(n, 60));
+        if n % 7 == 0 {
+            store.flush().unwrap();
+        }
+    }
+    assert_eq!(store.features(0, ALL, usize::MAX).unwrap(), wanted);
+    store.flush().unwrap();
+    assert!(block_keys(&store, "features/A").len() > 30);
+
+    append(&store, 1, 1..4, 800);
+    let error = store.apply(Record::Features { machine: 1, row: row(4, 1_000) }).unwrap_err();
+    assert!(matches!(error, StoreError::TooLarge { max: MAX_VALUE, .. }), "{error}");
+    store.flush().unwrap();
+    assert_eq!(numbers(&store, 1), [1, 2, 3]);
+    assert_eq!(store.disk.blob_files(), 0);
+}
+
+#[test]
+fn a_restart_keeps_what_was_flushed() {
+    let dir = TempDir::new().unwrap();
+    for start in 0..5 {
+        let (store, report) = open_all(dir.path(), 1_000, &["A", "B"]);
+        assert_eq!(report, OpenReport { rows: start * 33, ..OpenReport::default() });
+        append(&store, 0, start * 33 + 1..start * 33 + 34, 4);
+        store.flush().unwrap();
+    }
+    let store = open(dir.path(), 1_000);
+    assert_eq!(numbers(&store, 0), (1..166).collect::<Vec<_>>());
+    assert_eq!(block_keys(&store, "features/A").len(), 2, "short blocks are continued");
+}
+
+#[test]
+fn capacities_may_change() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 1_000);
+    append(&store, 0, 1..801, 2);
+    store.flush().unwrap();
+    drop(store);
+    let store = open(dir.path(), 130);
+    assert_eq!(numbers(&store, 0), (671..801).collect::<Vec<_>>());
+    assert_eq!(block_keys(&store, "features/A").len(), 2);
+    drop(store);
+    let store = open(dir.path(), 500);
+    append(&store, 0, 801..1_201, 2);
+    assert_eq!(numbers(&store, 0), (701..1_201).collect::<Vec<_>>());
+}
+
+#[test]
+fn rings_belong_to_names() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open_all(dir.path(), 100, &["A", "AB"]);
+    append(&store, 0, 1..3, 2);
+    append(&store, 1, 5..6, 2);
+    store.flush().unwrap();
+    drop(store);
+    let (store, report) = open_all(dir.path(), 100, &["New", "A"]);
+    assert_eq!((numbers(&store, 0), numbers(&store, 1)), (vec![], vec![1, 2]));
+    assert_eq!(report.unknown_rings, ["features/AB"]);
+    assert_eq!(report.problems(), [] as [&str; 0]);
+}
+
+#[test]
+fn rows_of_other_signals_are_not_given_out() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 300);
+    append(&store, 0, 1..201, 2);
+    store.flush().unwrap();
+    drop(store);
+    let other = [MachineLayout { features: 77, ..layout("A") }];
+    let (store, report) = SledStore::open(dir.path(), &config(300), &other).unwrap();
+    assert_eq!((report.other_layout_rows, report.rows), (200, 0));
+    append(&store, 0, 201..351, 3);
+    assert_eq!(numbers(&store, 0), (201..351).collect::<Vec<_>>());
+    store.flush().unwrap();
+    drop(store);
+    assert_eq!(numbers(&open(dir.path(), 300), 0), (51..201).collect::<Vec<_>>(), "still there when the names are back");
+}
+
+#[test]
+fn the_layout_is_that_of_the_names() {
+    let names = |names: &[&str]| fingerprint(names.iter().map(|n| Arc::from(*n)).collect::<Vec<_>>().iter());
+    assert_eq!(names(&["a", "b"]), names(&["a", "b"]));
+    assert_ne!(names(&["a", "b"]), names(&["b", "a"]));
+    assert_ne!(names(&["a", "b"]), names(&["ab"]));
+}
+
+#[test]
+fn frames_history_and_events_are_kept_too() {
+    let dir = TempDir::new().unwrap();
+    let frame = |n: u64| {
+        let at = Timestamp::from_nanos(n as i64);
+        let block = Value::Block(vec![0.5; 4].into());
+        Arc::new(Frame { time: at, channels: vec![Channel::good(Value::Real(n as f64), at), Channel::good(block, at)] })
+    };
+    let history = |n: u64| HistoryRow {
+        row: n,
+        time: Timestamp::from_nanos(n as i64),
+        monitor: "DataDrift".into(),
+        regime: None,
+        status: 2,
+        index: 0.25,
+        tests: vec![(0.1, 0.2)],
+    };
+    let event = |n: u64| Event {
+        unit: "A".into(),
+        row: n,
+        time: Timestamp::from_nanos(n as i64),
+        kind: EventKind::Note { text: "x".repeat(100_000) },
+    };
+    let store = open(dir.path(), 150);
+    for n in 1..301 {
+        store.apply(Record::Frame { machine: 1, row: n, frame: frame(n) }).unwrap();
+        store.apply(Record::History { machine: 1, row: history(n) }).unwrap();
+        store.apply(Record::Event(event(n))).unwrap();
+    }
+    store.flush().unwrap();
+    drop(store);
+    let store = open(dir.path(), 150);
+    let frames = store.frames(1, ALL, usize::MAX).unwrap();
+    assert_eq!(frames.len(), 150);
+    assert_eq!(frames[0].0, 151);
+    assert_eq!(frames[149].1.channels[0], frame(300).channels[0]);
+    assert_eq!((frames[149].1.channels[1].value.clone(), frames[149].1.channels[1].quality), (None, Quality::Good));
+    assert_eq!(store.history(1, ALL, usize::MAX).unwrap(), (151..301).map(history).collect::<Vec<_>>());
+    let events = store.events(ALL, usize::MAX).unwrap();
+    assert_eq!(events, (151..301).map(|n| storable_event(event(n))).collect::<Vec<_>>());
+}
+
+#[test]
+fn values_are_replaced_and_removed() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 10);
+    let put = |key: &str, size: usize| store.apply(Record::Put { key: key.into(), value: vec![size as u8; size] });
+    put("param/b", 3).unwrap();
+    put("param/a", 1).unwrap();
+    put("param/a", MAX_VALUE).unwrap();
+    put("other", 0).unwrap();
+    store.apply(Record::PutBlob { key: "param/c".into(), value: vec![1; 10].into() }).unwrap();
+    assert_eq!(put("big", MAX_VALUE + 1), Err(StoreError::TooLarge { key: "big".into(), size: MAX_VALUE + 1, max: MAX_VALUE }));
+    assert!(matches!(put("", 1), Err(StoreError::Key { .. })));
+    assert!(matches!(put(&"k".repeat(MAX_KEY + 1), 1), Err(StoreError::Key { .. })));
+    put(&"k".repeat(MAX_KEY), 1).unwrap();
+    assert_eq!(store.keys("param/").unwrap(), ["param/a", "param/b", "param/c"]);
+    store.apply(Record::Remove { key: "param/b".into() }).unwrap();
+    store.apply(Record::Remove { key: "nothing".into() }).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let store = open(dir.path(), 10);
+    assert_eq!(store.keys("param/").unwrap(), ["param/a", "param/c"]);
+    assert_eq!(store.get("param/a").unwrap().unwrap().len(), MAX_VALUE);
+    assert_eq!(store.get("other").unwrap(), Some(vec![]));
+    assert_eq!(store.get("param/b").unwrap(), None);
+}
+
+/// Largest keys and values, in numbers: no leaf may grow beyond what sled keeps in its log.
+#[test]
+fn large_values_stay_out_of_files_of_their_own() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 10);
+    for i in 0..300_u64 {
+        let value = (0..MAX_VALUE as u64).map(|n| noise(i * 10_000 + n).to_bits() as u8).collect();
+        store.apply(Record::Put { key: format!("{i:0>200}"), value }).unwrap();
+    }
+    store.flush().unwrap();
+    assert_eq!(store.disk.blob_files(), 0);
+}
+
+#[test]
+fn large_values_come_back_whole() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 10);
+    let value = |seed: usize, size: usize| (0..size).map(|i| (i * 31 + seed) as u8).collect::<Arc<[u8]>>();
+    let put = |key: &str, value: &Arc<[u8]>| store.apply(Record::PutBlob { key: key.into(), value: Arc::clone(value) }).unwrap();
+    let (small, large) = (value(1, 100_000), value(2, 6_000_000));
+    put("model", &large);
+    put("empty", &value(0, 0));
+    store.flush().unwrap();
+    put("model", &small);
+    put("models", &value(3, 7_001));
+    assert_eq!(store.get_blob("model").unwrap().as_deref(), Some(&small[..]));
+    store.flush().unwrap();
+    store.flush().unwrap();
+    let pieces = |store: &SledStore| {
+        let mut count = 0;
+        store
+            .disk
+            .scan(b"p", b"p", |_, _| {
+                count += 1;
+                true
+            })
+            .unwrap();
+        count
+    };
+    assert_eq!(pieces(&store), 15 + 2, "old pieces are removed");
+    // As after a crash in the middle of writing.
+    store.disk.change([b"p\x05model".as_slice(), &9_u64.to_be_bytes(), &0_u32.to_be_bytes()].concat(), Some(vec![1]));
+    store.flush().unwrap();
+    drop(store);
+    let store = open(dir.path(), 10);
+    assert_eq!(pieces(&store), 15 + 2);
+    assert_eq!(store.get_blob("model").unwrap().as_deref(), Some(&small[..]));
+    assert_eq!(store.get_blob("empty").unwrap(), Some(vec![]));
+    assert_eq!(store.get_blob("none").unwrap(), None);
+
+    store.disk.change([b"p\x05model".as_slice(), &2_u64.to_be_bytes(), &3_u32.to_be_bytes()].concat(), Some(vec![1; 7_000]));
+    assert!(matches!(store.get_blob("model"), Err(StoreError::Damaged { .. })));
+    store.apply(Record::Remove { key: "model".into() }).unwrap();
+    assert_eq!(store.get_blob("model").unwrap(), None);
+}
+
+#[test]
+fn a_second_store_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 10);
+    let second = SledStore::open(dir.path(), &config(10), &[]);
+    assert!(matches!(second, Err(StoreError::Locked { .. })));
+    drop(store);
+    assert!(SledStore::open(dir.path(), &config(10), &[]).is_ok());
+}
+
+#[test]
+fn a_newer_format_is_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 10);
+    store.disk.change(FORMAT_KEY.to_vec(), Some(vec![FORMAT + 1]));
+    store.flush().unwrap();
+    drop(store);
+    let error = SledStore::open(dir.path(), &config(10), &[]).err().unwrap();
+    assert!(error.to_string().contains("newer driftgate"), "{error}");
+    assert!(!dir.path().join("damaged-1").exists());
+}
+
+#[test]
+fn a_damaged_block_costs_its_rows_only() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 1_000);
+    append(&store, 0, 1..501, 2);
+    let keys = block_keys(&store, "features/A");
+    let damage = |store: &SledStore, key: &[u8]| {
+        let mut block = store.disk.get(key).unwrap().unwrap().to_vec();
+        let middle = block.len() / 2;
+        block[middle] ^= 1;
+        store.disk.change(key.to_vec(), Some(block));
+    };
+    damage(&store, &keys[1]);
+    let left: Vec<u64> = (1..101).chain(201..501).collect();
+    assert_eq!(numbers(&store, 0), left);
+    assert_eq!(numbers(&store, 0), left);
+    assert_eq!(store.damaged_blocks(), 1, "counted once");
+    damage(&store, &keys[3]);
+    store.flush().unwrap();
+    drop(store);
+    let (store, report) = open_all(dir.path(), 1_000, &["A"]);
+    assert_eq!((report.damaged_blocks, report.rows), (2, 300));
+    assert_eq!(report.problems().len(), 1);
+    append(&store, 0, 501..701, 2);
+    assert_eq!(numbers(&store, 0), (1..101).chain(201..301).chain(401..701).collect::<Vec<_>>());
+}
+
+/// A database of some megabytes, closed.
+fn filled(dir: &Path) -> PathBuf {
+    let store = open(dir, 20_000);
+    for round in 0..10 {
+        append(&store, 0, round * 500 + 1..round * 500 + 501, 40);
+        store.flush().unwrap();
+    }
+    dir.join("sled").join("db")
+}
+
+#[test]
+fn a_database_overwritten_in_the_middle_is_moved_aside() {
+    let dir = TempDir::new().unwrap();
+    let file = filled(dir.path());
+    let mut bytes = fs::read(&file).unwrap();
+    let (from, to) = (bytes.len() / 4, bytes.len() / 4 * 3);
+    bytes[from..to].iter_mut().enumerate().for_each(|(i, byte)| *byte = (i * 7) as u8);
+    fs::write(&file, &bytes).unwrap();
+
+    let (store, report) = open_all(dir.path(), 20_000, &["A", "B"]);
+    let (aside, _) = report.moved_aside.clone().expect("reported");
+    assert_eq!(aside, dir.path().join("damaged-1"));
+    assert_eq!(fs::read(aside.join("db")).unwrap().len(), bytes.len());
+    assert_eq!(report.problems().len(), 1);
+    assert_eq!(numbers(&store, 0), [] as [u64; 0]);
+    append(&store, 0, 1..11, 3);
+    store.flush().unwrap();
+    drop(store);
+    assert_eq!(numbers(&open(dir.path(), 20_000), 0), (1..11).collect::<Vec<_>>());
+}
+
+#[test]
+fn garbage_in_place_of_a_database_is_moved_aside() {
+    let dir = TempDir::new().unwrap();
+    let file = filled(dir.path());
+    for n in 1..6_u64 {
+        fs::write(&file, vec![n as u8; 3 << 20]).unwrap();
+        fs::write(file.with_file_name("conf"), "nonsense").unwrap();
+        let (store, report) = open_all(dir.path(), 100, &["A"]);
+        assert_eq!(report.moved_aside.as_ref().map(|(path, _)| path.clone()), Some(dir.path().join(format!("damaged-{n}"))));
+        append(&store, 0, 1..3, 2);
+        store.flush().unwrap();
+    }
+    let kept: Vec<bool> = (1..6).map(|n| dir.path().join(format!("damaged-{n}")).exists()).collect();
+    assert_eq!(kept, [false, false, true, true, true], "bounded on disk");
+}
+
+/// Cut anywhere: either it is seen as damage, or what is there is right.
+#[test]
+fn a_truncated_database_never_gives_wrong_rows() {
+    for part in [0.1, 0.5, 0.9, 0.99] {
+        let dir = TempDir::new().unwrap();
+        let path = filled(dir.path());
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_len((fs::metadata(&path).unwrap().len() as f64 * part) as u64).unwrap();
+        let (store, report) = open_all(dir.path(), 20_000, &["A", "B"]);
+        let rows = store.features(0, ALL, usize::MAX).unwrap();
+        eprintln!("cut to {part}: {} rows, {report:?}", rows.len());
+        assert!(rows.iter().all(|r| *r == row(r.row, 40)));
+        assert!(rows.len() < 5_000 || part > 0.9, "the file is not that much larger than its rows");
+        assert_eq!(report.moved_aside.is_some(), dir.path().join("damaged-1").exists());
+        append(&store, 0, 6_000..6_010, 40);
+        store.flush().unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_stored_below_the_reserve() {
+    let dir = TempDir::new().unwrap();
+    let free = Arc::new(AtomicU64::new(500 << 20));
+    let free_space: FreeSpace = {
+        let free = Arc::clone(&free);
+        Arc::new(move |_| Ok(free.load(Ordering::Relaxed)))
+    };
+    let config = StoreConfig { disk_reserve: 200 << 20, ..config(1_000) };
+    let (store, _) = SledStore::open_with(dir.path(), &config, &[layout("A")], &free_space).unwrap();
+    append(&store, 0, 1..11, 2);
+    free.store(100 << 20, Ordering::Relaxed);
+    store.flush().expect("what was accepted is flushed");
+    let path = dir.path().join("sled").display().to_string();
+    let full = Err(StoreError::DiskFull { path, free: 100 << 20, reserve: 200 << 20 });
+    assert_eq!(store.apply(Record::Features { machine: 0, row: row(11, 2) }), full);
+    assert_eq!(store.flush(), full);
+    free.store(201 << 20, Ordering::Relaxed);
+    assert!(store.flush().is_err(), "not right at the reserve");
+    assert_eq!(numbers(&store, 0), (1..11).collect::<Vec<_>>());
+    free.store(220 << 20, Ordering::Relaxed);
+    store.flush().unwrap();
+    append(&store, 0, 12..14, 2);
+    store.flush().unwrap();
+    assert_eq!(numbers(&store, 0), (1..11).chain(12..14).collect::<Vec<_>>());
+}
+
+/// As after an I/O error: opened again, and what had been accepted since the last flush is written once more.
+#[test]
+fn a_failed_database_is_opened_again() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path(), 1_000);
+    append(&store, 0, 1..151, 2);
+    store.flush().unwrap();
+    append(&store, 0, 151..290, 2);
+    store.apply(Record::Put { key: "k".into(), value: vec![1] }).unwrap();
+    store.settle_all();
+    store.disk.fail_for_test();
+    assert!(store.apply(Record::Features { machine: 0, row: row(900, 2) }).is_err());
+    assert_eq!(store.get("k").unwrap(), Some(vec![1]));
+    assert!(store.flush().is_err(), "not at once");
+    store.disk.retry_now_for_test();
+    store.flush().unwrap();
+    append(&store, 0, 290..300, 2);
+    store.flush().unwrap();
+    drop(store);
+    let store = open(dir.path(), 1_000);
+    assert_eq!(numbers(&store, 0), (1..300).collect::<Vec<_>>());
+    assert_eq!(store.get("k").unwrap(), Some(vec![1]));
+}
+
+/// One step of a random run.
+#[derive(Clone, Debug)]
+enum Step {
+    Append(u64, usize),
+    Flush,
+    Restart,
+    Put(u8, usize),
+    Blob(u8, usize),
+    Remove(u8),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1..150_u64, prop_oneof![Just(2_usize), Just(40), Just(300)]).prop_map(|(n, width)| Step::Append(n, width)),
+        3 => Just(Step::Flush),
+        1 => Just(Step::Restart),
+        1 => (0..4_u8, 0..100_usize).prop_map(|(key, size)| Step::Put(key, size)),
+        1 => (0..4_u8, 0..30_000_usize).prop_map(|(key, size)| Step::Blob(key, size)),
+        1 => (0..4_u8).prop_map(Step::Remove),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens in whatever order, the disk tells what the memory tells.
+    #[test]
+    fn the_disk_equals_the_memory(steps in prop::collection::vec(any_step(), 1..40), capacity in 1..600_u32) {
+        let dir = TempDir::new().unwrap();
+        let memory = MemoryStore::new(&config(capacity), 1);
+        let mut disk = Some(open_all(dir.path(), capacity, &["A"]).0);
+        let mut next = 1;
+        for step in steps {
+            let store = disk.as_ref().unwrap();
+            let both = |record: Record| {
+                store.apply(record.clone()).unwrap();
+                memory.apply(record).unwrap();
+            };
+            match step {
+                Step::Append(count, width) => {
+                    for n in next..next + count {
+                        both(Record::Features { machine: 0, row: row(n, width) });
+                    }
+                    next += count;
+                }
+                Step::Flush => store.flush().unwrap(),
+                Step::Restart => {
+                    store.flush().unwrap();
+                    drop(disk.take());
+                    disk = Some(open_all(dir.path(), capacity, &["A"]).0);
+                }
+                Step::Put(key, size) => both(Record::Put { key: format!("k{key}"), value: vec![key; size] }),
+                Step::Blob(key, size) => both(Record::PutBlob { key: format!("k{key}"), value: vec![key; size].into() }),
+                Step::Remove(key) => both(Record::Remove { key: format!("k{key}") }),
+            }
+        }
+        let store = disk.unwrap();
+        prop_assert_eq!(store.features(0, ALL, usize::MAX), memory.features(0, ALL, usize::MAX));
+        let part = Timestamp::from_nanos(next as i64 * 300)..Timestamp::from_nanos(next as i64 * 900);
+        prop_assert_eq!(store.features(0, part.clone(), 70), memory.features(0, part, 70));
+        prop_assert_eq!(store.keys("k"), memory.keys("k"));
+        for key in ["k0", "k1", "k2", "k3"] {
+            prop_assert_eq!(store.get(key), memory.get(key));
+            prop_assert_eq!(store.get_blob(key), memory.get_blob(key));
+        }
+        let rows = |store: &dyn Store| store.info().unwrap().into_iter().map(|i| (i.ring, (i.rows, i.capacity))).collect::<HashMap<_, _>>();
+        prop_assert_eq!(rows(&store), rows(&memory));
+    }
+}

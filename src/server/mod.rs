@@ -1,10 +1,238 @@
 //! The OPC UA server: address space from the nodeset, values from the pipeline, writes as commands to the owner of the state.
+//!
+//! ```text
+//!  nodeset ─types─▶ instantiate ◀─ address_space ◀─ Config, parameters
+//!                        │
+//!  updates ─▶ publish ─▶ address space ─▶ subscriptions ─▶ clients
+//!                        ▲                                    │ write
+//!  owner of the state ◀──┴──── commands ◀──── parameter ◀─────┘
+//! ```
+//! Invariants: namespace indices never change; the lock of the address space is never held while anybody is waited for; a value
+//! that is not known is Bad, never a default.
 
+mod access;
+mod address_space;
+mod certificate;
+mod instantiate;
+mod items;
+mod limits;
+mod node_manager;
+mod nodeset;
+mod parameter;
+mod publish;
+mod run;
+mod units;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use opcua::crypto::X509Data;
+use opcua::server::address_space::AddressSpace;
+use opcua::server::node_manager::ServerContext;
+use opcua::server::node_manager::memory::{InMemoryNodeManager, InMemoryNodeManagerBuilder};
+use opcua::server::{Server, ServerBuilder, ServerHandle};
+use opcua::types::{BuildInfo, DateTime};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
+use self::access::Gatekeeper;
+use self::address_space::Prepared;
+use self::node_manager::GatewayNodes;
+use self::publish::Shared;
+use self::run::Publisher;
+use crate::config::Config;
 use crate::types::{Quality, Scalar, ScalarKind, Timestamp};
+
+/// Namespace index of the instances: HMI projects store it as a number, so it is fixed for ever.
+const INSTANCES: u16 = 2;
+const INSTANCES_URI: &str = "urn:driftgate:ua:instances";
+/// Namespace index of the types.
+const TYPES: u16 = 3;
+const TYPES_URI: &str = "urn:driftgate:ua:types";
+const PRODUCT_URI: &str = "urn:driftgate";
+
+/// Who may connect. Both have the same endpoints (None, and three encrypted ones) and let anonymous sessions do everything, so
+/// the listener of both must be bound to loopback.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Also the users operator, engineer and admin with the password `demo` on encrypted endpoints; any client certificate is
+    /// trusted.
+    Demo,
+    /// No users; a client certificate that nobody has trusted is put into `rejected/`.
+    LocalOnly,
+}
+
+/// What the server is given.
+pub struct ServerInput {
+    pub config: Arc<Config>,
+    /// The variables that can be written.
+    pub parameters: Vec<ParameterSpec>,
+    pub access: Access,
+    /// Own key pair (made at the first start), `trusted/` and `rejected/` client certificates.
+    pub pki_dir: PathBuf,
+    /// Already bound.
+    pub listener: TcpListener,
+    /// New values; see [`UpdateSender`].
+    pub updates: mpsc::Receiver<Vec<NodeUpdate>>,
+    /// Where writes go to be decided.
+    pub commands: CommandSender,
+    pub stop: CancellationToken,
+}
+
+/// A server that accepts connections.
+#[derive(Debug)]
+pub struct RunningServer {
+    /// `opc.tcp://127.0.0.1:4840/`
+    pub endpoint: String,
+    /// Ends after `stop`, when all its connections have ended or 5 s have passed.
+    pub task: JoinHandle<Result<(), ServerError>>,
+}
+
+/// Why the server cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("the embedded nodeset is damaged: {0}; reinstall driftgate")]
+    Nodeset(String),
+    #[error("the embedded nodeset has no type `{0}`; reinstall driftgate")]
+    MissingType(&'static str),
+    #[error("the address space has no node `{0}`")]
+    MissingNode(String),
+    #[error("the parameter `{path}` is specified as {expected:?}, but its node or value is {found:?}")]
+    ParameterType { path: String, expected: ScalarKind, found: Option<ScalarKind> },
+    #[error("namespaces are not where they have to be: check that `server.application_uri` is none of driftgate's own namespaces")]
+    Namespaces,
+    #[error("the server's certificate `{path}` cannot be made: {cause}; check the rights of the directory")]
+    Certificate { path: String, cause: String },
+    #[error("the listener has no address: {0}")]
+    Listener(std::io::Error),
+    #[error("the OPC UA server cannot be built: {0}")]
+    Build(String),
+    #[error("the OPC UA server has failed: {0}")]
+    Run(String),
+}
+
+/// Builds the address space and starts to accept connections. Returns when clients can connect; what can go wrong (certificate,
+/// nodeset, parameters that fit no node) goes wrong here.
+pub async fn start(input: ServerInput) -> Result<RunningServer, ServerError> {
+    let address = input.listener.local_addr().map_err(ServerError::Listener)?;
+    let token = input.stop.child_token();
+    let settings = Settings {
+        config: input.config,
+        parameters: input.parameters,
+        access: input.access,
+        pki_dir: input.pki_dir,
+        address,
+        commands: input.commands,
+        token: token.clone(),
+    };
+    // Making a key and some thousand nodes takes a while: not on a thread that serves others.
+    let (server, publisher) = tokio::task::spawn_blocking(move || settings.build()).await.map_err(|e| ServerError::Build(e.to_string()))??;
+    let task = tokio::spawn(run::serve(server, input.listener, publisher, input.updates, token));
+    Ok(RunningServer { endpoint: endpoint_url(address), task })
+}
+
+/// What the vendor's server is built from.
+struct Settings {
+    config: Arc<Config>,
+    parameters: Vec<ParameterSpec>,
+    access: Access,
+    pki_dir: PathBuf,
+    address: SocketAddr,
+    commands: CommandSender,
+    token: CancellationToken,
+}
+
+impl Settings {
+    fn build(self) -> Result<(Server, Publisher), ServerError> {
+        let uri = &self.config.server.application_uri;
+        certificate::ensure(&self.pki_dir, uri)?;
+        let Prepared { space, variables, parameters } = address_space::build(&self.config, &self.parameters)?;
+        let shared = Arc::new(Shared { variables, parameters, items: Default::default() });
+        let nodes = GatewayNodes { shared: Arc::clone(&shared), commands: self.commands.clone() };
+        let adopt = move |context: ServerContext, own: &mut AddressSpace| {
+            // In this order: the indices depend on it.
+            let mut tree = context.type_tree.write();
+            for uri in [INSTANCES_URI, TYPES_URI] {
+                tree.namespaces_mut().add_namespace(uri);
+            }
+            *own = space;
+            nodes
+        };
+        let builder = self.vendor_settings().with_node_manager(InMemoryNodeManagerBuilder::new(adopt));
+        let (server, handle) = builder.build().map_err(ServerError::Build)?;
+        let publisher = publisher(&handle, shared)?;
+        Ok((server, publisher))
+    }
+
+    fn vendor_settings(&self) -> ServerBuilder {
+        let url = endpoint_url(self.address);
+        let config = &self.config;
+        let mut builder = ServerBuilder::new()
+            .application_name(format!("driftgate {}", config.gateway.name))
+            .application_uri(&config.server.application_uri)
+            .product_uri(PRODUCT_URI)
+            .build_info(build_info())
+            .pki_dir(&self.pki_dir)
+            .certificate_path(Path::new(certificate::CERTIFICATE))
+            .private_key_path(Path::new(certificate::PRIVATE_KEY))
+            .trust_client_certs(self.access == Access::Demo)
+            .with_authenticator(Arc::new(Gatekeeper::new(self.access)))
+            .host(host(self.address.ip()))
+            .port(self.address.port())
+            .discovery_urls(vec![url])
+            .limits(limits::limits())
+            .subscription_poll_interval_ms(limits::POLL_INTERVAL_MS)
+            .max_session_timeout_ms(limits::SESSION_TIMEOUT_MS)
+            .diagnostics_enabled(true)
+            .token(self.token.clone());
+        for (name, endpoint) in access::endpoints() {
+            builder = builder.add_endpoint(name, endpoint);
+        }
+        builder
+    }
+}
+
+/// The publisher into the address space that the vendor's server has taken over.
+fn publisher(handle: &ServerHandle, shared: Arc<Shared>) -> Result<Publisher, ServerError> {
+    let indices = [INSTANCES_URI, TYPES_URI].map(|uri| handle.get_namespace_index(uri));
+    let manager = handle.node_managers().get_of_type::<InMemoryNodeManager<GatewayNodes>>();
+    match (indices, manager) {
+        ([Some(INSTANCES), Some(TYPES)], Some(manager)) => Ok(Publisher {
+            space: Arc::clone(manager.address_space()),
+            subscriptions: Arc::clone(handle.subscriptions()),
+            shared,
+            info: Arc::clone(handle.info()),
+        }),
+        _ => Err(ServerError::Namespaces),
+    }
+}
+
+fn build_info() -> BuildInfo {
+    BuildInfo {
+        product_uri: PRODUCT_URI.into(),
+        manufacturer_name: "driftgate".into(),
+        product_name: "driftgate".into(),
+        software_version: env!("CARGO_PKG_VERSION").into(),
+        build_number: env!("CARGO_PKG_VERSION").into(),
+        build_date: DateTime::null(),
+    }
+}
+
+fn endpoint_url(address: SocketAddr) -> String {
+    format!("opc.tcp://{}:{}/", host(address.ip()), address.port())
+}
+
+/// The name by which clients reach the listener: its address, or this computer's name where it listens on all.
+fn host(ip: IpAddr) -> String {
+    match ip {
+        ip if ip.is_unspecified() => X509Data::computer_hostnames().into_iter().next().unwrap_or_else(|| "127.0.0.1".into()),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
 
 /// A new value of one own variable: `Motor1.Drift.Status` is `ns=2;s=Motor1.Drift.Status`.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,173 @@
+//! Our namespaces as the stack sees them: reads from memory, subscriptions, writes of parameters.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use opcua::nodes::{AccessLevel, NodeType};
+use opcua::server::CreateMonitoredItem;
+use opcua::server::address_space::{AddressSpace, user_access_level};
+use opcua::server::diagnostics::NamespaceMetadata;
+use opcua::server::node_manager::memory::InMemoryNodeManagerImpl;
+use opcua::server::node_manager::{MonitoredItemRef, MonitoredItemUpdateRef, ParsedWriteValue, RequestContext, ServerContext, WriteNode};
+use opcua::sync::RwLock;
+use opcua::types::{AttributeId, IdType, Identifier, MonitoringMode, NodeId, StatusCode, TimestampsToReturn, Variant};
+
+use super::access::user_name;
+use super::parameter::{self, Rejection};
+use super::publish::{Shared, Values, current, now, own};
+use super::{CommandSender, INSTANCES, INSTANCES_URI, NodeUpdate, ParameterSpec, TYPES, TYPES_URI};
+use crate::types::Scalar;
+
+pub(super) struct GatewayNodes {
+    pub(super) shared: Arc<Shared>,
+    pub(super) commands: CommandSender,
+}
+
+impl GatewayNodes {
+    /// One written value. The lock of the address space is not held while the owner of the state decides.
+    async fn write_one(&self, context: &RequestContext, space: &RwLock<AddressSpace>, written: &ParsedWriteValue) -> StatusCode {
+        let spec = match self.writable(context, space, written) {
+            Ok(spec) => spec,
+            Err(status) => return status,
+        };
+        let user = user_name(&context.token);
+        let result = match parameter::check(spec, &written.value, &written.index_range) {
+            Ok(value) => parameter::submit(&self.commands, Arc::clone(&spec.path), value.clone(), user).await.map(|()| value),
+            Err(rejection) => Err(rejection),
+        };
+        let values = Values { space, subscriptions: &context.subscriptions, shared: &self.shared };
+        values.set(&consequences(spec, user, &result, revision(space)));
+        result.map_or_else(|rejection| rejection.status, |_| StatusCode::Good)
+    }
+
+    /// The parameter behind a node, if there is one that this session may write.
+    fn writable(
+        &self,
+        context: &RequestContext,
+        space: &RwLock<AddressSpace>,
+        written: &ParsedWriteValue,
+    ) -> Result<&ParameterSpec, StatusCode> {
+        let space = space.read();
+        let node = space.find(&written.node_id).ok_or(StatusCode::BadNodeIdUnknown)?;
+        if written.attribute_id != AttributeId::Value || !matches!(node, NodeType::Variable(_)) {
+            return Err(StatusCode::BadNotWritable);
+        }
+        let spec = instance_path(&written.node_id).and_then(|path| self.shared.parameters.get(path)).ok_or(StatusCode::BadNotWritable)?;
+        if user_access_level(context, node).contains(AccessLevel::CURRENT_WRITE) { Ok(spec) } else { Err(StatusCode::BadUserAccessDenied) }
+    }
+}
+
+/// What an accepted or refused write changes.
+fn consequences(spec: &ParameterSpec, user: &str, result: &Result<Scalar, Rejection>, revision: u32) -> Vec<NodeUpdate> {
+    let path = &spec.path;
+    match result {
+        Ok(value) => vec![
+            own(Arc::clone(path), value.clone()),
+            own(format!("{path}.LastChangedTime"), Scalar::Time(now())),
+            own(format!("{path}.LastChangedBy"), user),
+            own(format!("{path}.LastErrorText"), ""),
+            own("Gateway.Configuration.LastChangedTime", Scalar::Time(now())),
+            own("Gateway.Configuration.LastChangedBy", user),
+            own("Gateway.Configuration.LastErrorText", ""),
+            own("Gateway.Configuration.Revision", Scalar::U32(revision.wrapping_add(1))),
+        ],
+        Err(rejection) => vec![
+            own(format!("{path}.LastErrorText"), &*rejection.text),
+            own("Gateway.Configuration.LastErrorText", &*format!("{path}: {}", rejection.text)),
+        ],
+    }
+}
+
+/// The present revision of the configuration; 0 before the first change.
+fn revision(space: &RwLock<AddressSpace>) -> u32 {
+    match space.read().find((INSTANCES, "Gateway.Configuration.Revision")) {
+        Some(NodeType::Variable(variable)) => match current(variable).value {
+            Some(Variant::UInt32(revision)) => revision,
+            _ => 0,
+        },
+        _ => 0,
+    }
+}
+
+/// The path in an instance's id.
+fn instance_path(id: &NodeId) -> Option<&str> {
+    match &id.identifier {
+        Identifier::String(path) if id.namespace == INSTANCES => Some(path.as_ref()),
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl InMemoryNodeManagerImpl for GatewayNodes {
+    /// The address space is complete before the server is built.
+    async fn init(&self, _space: &mut AddressSpace, _context: ServerContext) {}
+
+    fn name(&self) -> &str {
+        "gateway"
+    }
+
+    fn namespaces(&self) -> Vec<NamespaceMetadata> {
+        let namespace = |index, uri: &str, id_type| NamespaceMetadata {
+            is_namespace_subset: Some(false),
+            namespace_uri: uri.into(),
+            namespace_version: Some(env!("CARGO_PKG_VERSION").into()),
+            static_node_id_types: Some(vec![id_type]),
+            namespace_index: index,
+            ..NamespaceMetadata::default()
+        };
+        vec![namespace(INSTANCES, INSTANCES_URI, IdType::String), namespace(TYPES, TYPES_URI, IdType::Numeric)]
+    }
+
+    async fn create_value_monitored_items(
+        &self,
+        context: &RequestContext,
+        space: &RwLock<AddressSpace>,
+        items: &mut [&mut &mut CreateMonitoredItem],
+    ) {
+        let nodes: Vec<_> = items.iter().map(|item| item.item_to_monitor()).collect();
+        let values = self.read_values(context, space, &nodes, 0.0, TimestampsToReturn::Both).await;
+        let mut known = self.shared.items.lock();
+        for (item, value) in items.iter_mut().zip(values) {
+            match value.status() {
+                refused @ (StatusCode::BadUserAccessDenied
+                | StatusCode::BadNotReadable
+                | StatusCode::BadNodeIdUnknown
+                | StatusCode::BadAttributeIdInvalid) => item.set_status(refused),
+                _ => known.created(item, value),
+            }
+        }
+    }
+
+    async fn modify_monitored_items(&self, _context: &RequestContext, items: &[&MonitoredItemUpdateRef]) {
+        let mut known = self.shared.items.lock();
+        for item in items.iter().filter(|item| item.status_code().is_good() && item.attribute() == AttributeId::Value) {
+            known.modified(item.handle(), item.update().revised_sampling_interval);
+        }
+    }
+
+    async fn set_monitoring_mode(&self, _context: &RequestContext, mode: MonitoringMode, items: &[&MonitoredItemRef]) {
+        if mode != MonitoringMode::Disabled {
+            let mut known = self.shared.items.lock();
+            items.iter().filter(|item| item.attribute() == AttributeId::Value).for_each(|item| known.enabled(item.handle(), item.node_id()));
+        }
+    }
+
+    async fn delete_monitored_items(&self, _context: &RequestContext, items: &[&MonitoredItemRef]) {
+        let mut known = self.shared.items.lock();
+        items.iter().for_each(|item| known.deleted(item.handle()));
+    }
+
+    /// In order: two writes of one request to one node leave the second value.
+    async fn write(
+        &self,
+        context: &RequestContext,
+        space: &RwLock<AddressSpace>,
+        nodes: &mut [&mut WriteNode],
+    ) -> Result<(), StatusCode> {
+        for node in nodes {
+            let status = self.write_one(context, space, node.value()).await;
+            node.set_status(status);
+        }
+        Ok(())
+    }
+}

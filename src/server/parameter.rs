@@ -1,0 +1,159 @@
+//! Writes of parameters: checks, then a command to the owner of the state, whose answer decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opcua::types::{DataValue, NumericRange, StatusCode};
+use tokio::sync::oneshot;
+
+use super::{Command, CommandRequest, CommandSender, ParameterSpec, Refusal};
+use crate::types::{Scalar, ScalarKind};
+use crate::wire::opcua::to_scalar;
+
+/// Longest wait for the owner of the state.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why nothing was changed: for the client, and for the `LastErrorText` of HMIs that hide status codes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Rejection {
+    pub(super) status: StatusCode,
+    pub(super) text: String,
+}
+
+impl Rejection {
+    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { status, text: text.into() }
+    }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal {
+            Refusal::OutOfRange(_) => StatusCode::BadOutOfRange,
+            Refusal::TypeMismatch(_) => StatusCode::BadTypeMismatch,
+            Refusal::InvalidState(_) => StatusCode::BadInvalidState,
+            Refusal::Unknown(_) => StatusCode::BadNodeIdUnknown,
+        };
+        Self::new(status, refusal.to_string())
+    }
+}
+
+/// The written value, if it has exactly the parameter's type and lies in its range.
+pub(super) fn check(spec: &ParameterSpec, written: &DataValue, range: &NumericRange) -> Result<Scalar, Rejection> {
+    if range.has_range() || written.status.is_some_and(|status| !status.is_good()) {
+        return Err(Rejection::new(StatusCode::BadWriteNotSupported, "only whole values with a good status can be written"));
+    }
+    let kind = kind_name(spec.kind);
+    let wrong_type = || Rejection::new(StatusCode::BadTypeMismatch, format!("the value has another type: write a {kind}"));
+    let value = written.value.as_ref().and_then(|v| to_scalar(v, spec.kind)).ok_or_else(wrong_type)?;
+    let Some(number) = value.number() else { return Ok(value) };
+    let (min, max) = (spec.min.unwrap_or(f64::NEG_INFINITY), spec.max.unwrap_or(f64::INFINITY));
+    // False for NaN, too.
+    if number.is_finite() && (min..=max).contains(&number) {
+        Ok(value)
+    } else {
+        Err(Rejection::new(StatusCode::BadOutOfRange, format!("`{value}` is out of range: write {}", allowed(spec.min, spec.max))))
+    }
+}
+
+fn allowed(min: Option<f64>, max: Option<f64>) -> String {
+    match (min, max) {
+        (Some(min), Some(max)) => format!("{min} to {max}"),
+        (Some(min), None) => format!("at least {min}"),
+        (None, Some(max)) => format!("at most {max}"),
+        (None, None) => "a finite number".into(),
+    }
+}
+
+fn kind_name(kind: ScalarKind) -> &'static str {
+    match kind {
+        ScalarKind::Bool => "Boolean",
+        ScalarKind::U16 => "UInt16",
+        ScalarKind::U32 => "UInt32",
+        ScalarKind::F64 => "Double",
+        ScalarKind::Text => "String",
+        ScalarKind::Time => "DateTime",
+    }
+}
+
+/// Asks the owner of the state to take the value.
+pub(super) async fn submit(commands: &CommandSender, path: Arc<str>, value: Scalar, user: &str) -> Result<(), Rejection> {
+    let (reply, answer) = oneshot::channel();
+    let request = CommandRequest { command: Command::SetParameter { path, value }, user: user.into(), reply };
+    let stopping = || Rejection::new(StatusCode::BadShutdown, "the gateway is stopping");
+    let exchange = async {
+        commands.send(request).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?.map_err(Rejection::from)
+    };
+    tokio::time::timeout(ANSWER_TIMEOUT, exchange)
+        .await
+        .unwrap_or_else(|_| Err(Rejection::new(StatusCode::BadTimeout, "the gateway did not answer in time: read the value back")))
+}
+
+#[cfg(test)]
+mod tests {
+    use opcua::types::Variant;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn spec(kind: ScalarKind, value: Scalar) -> ParameterSpec {
+        ParameterSpec { path: "p".into(), kind, default: value.clone(), value, min: Some(0.0), max: Some(10.0), unit: "", description: "" }
+    }
+
+    fn status(spec: &ParameterSpec, value: impl Into<Variant>) -> StatusCode {
+        match check(spec, &DataValue::value_only(value), &NumericRange::None) {
+            Ok(_) => StatusCode::Good,
+            Err(rejection) => rejection.status,
+        }
+    }
+
+    #[test]
+    fn only_the_exact_type_within_the_range_passes() {
+        let threshold = spec(ScalarKind::F64, Scalar::F64(1.0));
+        for good in [0.0, 10.0, 0.05] {
+            assert_eq!(status(&threshold, good), StatusCode::Good);
+        }
+        for bad in [-0.001, 10.001, f64::NAN, f64::INFINITY] {
+            assert_eq!(status(&threshold, bad), StatusCode::BadOutOfRange, "{bad}");
+        }
+        for wrong in [Variant::from(1.0f32), 1i32.into(), "1".into(), vec![1.0f64].into(), Variant::Empty] {
+            assert_eq!(status(&threshold, wrong), StatusCode::BadTypeMismatch);
+        }
+        let rows = spec(ScalarKind::U32, Scalar::U32(1));
+        assert_eq!((status(&rows, 10u32), status(&rows, 11u32)), (StatusCode::Good, StatusCode::BadOutOfRange));
+        assert_eq!(status(&rows, 1u16), StatusCode::BadTypeMismatch);
+    }
+
+    #[test]
+    fn parts_and_statuses_cannot_be_written() {
+        let text = spec(ScalarKind::Text, "x".into());
+        let part = check(&text, &DataValue::value_only("abc"), &NumericRange::Index(1));
+        assert_eq!(part.unwrap_err().status, StatusCode::BadWriteNotSupported);
+        let bad = DataValue { status: Some(StatusCode::Bad), ..DataValue::value_only("abc") };
+        assert_eq!(check(&text, &bad, &NumericRange::None).unwrap_err().status, StatusCode::BadWriteNotSupported);
+        assert_eq!(check(&text, &DataValue::value_only("abc"), &NumericRange::None), Ok("abc".into()));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_comes_back_with_its_reason() {
+        let (commands, mut requests) = mpsc::channel(1);
+        let owner = tokio::spawn(async move {
+            let request: CommandRequest = requests.recv().await.unwrap();
+            assert_eq!((&*request.user, request.command), ("engineer", Command::SetParameter { path: "p".into(), value: Scalar::U32(3) }));
+            request.reply.send(Err(Refusal::InvalidState("learning".into()))).unwrap();
+        });
+        let answer = submit(&commands, "p".into(), Scalar::U32(3), "engineer").await;
+        assert_eq!(answer, Err(Rejection::new(StatusCode::BadInvalidState, "learning")));
+        owner.await.unwrap();
+        let gone = submit(&commands, "p".into(), Scalar::U32(3), "engineer").await;
+        assert_eq!(gone.unwrap_err().status, StatusCode::BadShutdown);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_a_timeout() {
+        let (commands, _requests) = mpsc::channel(1);
+        let answer = submit(&commands, "p".into(), Scalar::U32(3), "engineer").await;
+        assert_eq!(answer.unwrap_err().status, StatusCode::BadTimeout);
+    }
+}

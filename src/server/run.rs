@@ -1,0 +1,111 @@
+//! The running server: the stack's loop, the publisher and the gateway's own vital signs in one task.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use opcua::server::address_space::AddressSpace;
+use opcua::server::{Server, ServerInfo, SubscriptionCache};
+use opcua::sync::RwLock;
+use opcua::types::{VariableId, Variant};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::publish::{Misfits, Shared, Values, own};
+use super::{NodeUpdate, ServerError};
+use crate::types::Scalar;
+
+/// Time that open connections get to end after the stop.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// Updates set under one lock at most.
+const BATCH: usize = 4_096;
+
+/// Serves until `stop` is cancelled or the stack fails; returns when both halves have ended.
+pub(super) async fn serve(
+    server: Server,
+    listener: TcpListener,
+    publisher: Publisher,
+    updates: mpsc::Receiver<Vec<NodeUpdate>>,
+    stop: CancellationToken,
+) -> Result<(), ServerError> {
+    let stack = async {
+        let served = tokio::select! {
+            served = server.run_with(listener) => served.map_err(ServerError::Run),
+            () = overdue(&stop) => {
+                tracing::warn!("some OPC UA connections did not end within {} s of the stop", STOP_DEADLINE.as_secs());
+                Ok(())
+            }
+        };
+        stop.cancel();
+        served
+    };
+    let (served, ()) = tokio::join!(stack, publisher.run(updates, &stop));
+    served
+}
+
+async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(STOP_DEADLINE).await;
+}
+
+pub(super) struct Publisher {
+    pub(super) space: Arc<RwLock<AddressSpace>>,
+    pub(super) subscriptions: Arc<SubscriptionCache>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) info: Arc<ServerInfo>,
+}
+
+impl Publisher {
+    async fn run(self, mut updates: mpsc::Receiver<Vec<NodeUpdate>>, stop: &CancellationToken) {
+        let (started, mut beats, mut misfits) = (Instant::now(), 0u32, Misfits::default());
+        let mut beat = tokio::time::interval(Duration::from_secs(1));
+        beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut open = true;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                batch = updates.recv(), if open => match batch {
+                    Some(batch) => misfits.note(&self.values().set(&more(batch, &mut updates))),
+                    None => open = false,
+                },
+                _ = beat.tick() => {
+                    beats = beats.wrapping_add(1);
+                    self.values().set(&self.vital_signs(beats, started));
+                    self.values().recheck();
+                }
+            }
+        }
+        if misfits.count > 0 {
+            tracing::warn!("{} values fitted no node and were not published", misfits.count);
+        }
+    }
+
+    fn values(&self) -> Values<'_> {
+        Values { space: &self.space, subscriptions: &self.subscriptions, shared: &self.shared }
+    }
+
+    fn vital_signs(&self, beats: u32, started: Instant) -> [NodeUpdate; 3] {
+        let count = VariableId::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSessionCount;
+        let sessions = match self.info.diagnostics.get(count).and_then(|v| v.value) {
+            Some(Variant::UInt32(sessions)) => u16::try_from(sessions).unwrap_or(u16::MAX),
+            _ => 0,
+        };
+        [
+            own("Gateway.Heartbeat", Scalar::U32(beats)),
+            own("Gateway.Diagnostics.Uptime", Scalar::F64(started.elapsed().as_secs_f64().floor())),
+            own("Gateway.Diagnostics.ActiveSessions", Scalar::U16(sessions)),
+        ]
+    }
+}
+
+/// What else is waiting, up to a bound.
+fn more(mut batch: Vec<NodeUpdate>, updates: &mut mpsc::Receiver<Vec<NodeUpdate>>) -> Vec<NodeUpdate> {
+    while batch.len() < BATCH {
+        match updates.try_recv() {
+            Ok(next) => batch.extend(next),
+            Err(_) => break,
+        }
+    }
+    batch
+}

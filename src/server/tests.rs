@@ -1,0 +1,410 @@
+//! The whole server, seen by a client over the wire.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opcua::client::{Client, ClientBuilder, DataChangeCallback, IdentityToken, Session};
+use opcua::crypto::SecurityPolicy;
+use opcua::types::{
+    AttributeId, BrowseDescription, BrowseDirection, BrowseResultMask, ByteString, DataValue, LocalizedText, MessageSecurityMode,
+    MonitoredItemCreateRequest, NodeClassMask, NodeId, ObjectId, ReadValueId, StatusCode, TimestampsToReturn, UserTokenPolicy, VariableId,
+    Variant, WriteValue,
+};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::fixture;
+use super::instantiate::node_id;
+use super::*;
+use crate::types::Cause;
+use crate::wire::opcua::to_date_time;
+
+/// A running server with the ends that the rest of the gateway would hold.
+struct Bench {
+    endpoint: String,
+    updates: UpdateSender,
+    commands: mpsc::Receiver<CommandRequest>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), ServerError>>,
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn start(access: Access) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let (updates, receiver) = mpsc::channel(16);
+        let (sender, commands) = mpsc::channel(16);
+        let stop = CancellationToken::new();
+        let input = ServerInput {
+            config: Arc::new(fixture::config()),
+            parameters: fixture::parameters(),
+            access,
+            pki_dir: dir.path().join("pki"),
+            listener,
+            updates: receiver,
+            commands: sender,
+            stop: stop.clone(),
+        };
+        let RunningServer { endpoint, task } = start(input).await.unwrap();
+        Self { endpoint, updates, commands, stop, task, dir }
+    }
+
+    fn client(&self) -> Client {
+        ClientBuilder::new()
+            .application_name("test")
+            .application_uri("urn:test")
+            .product_uri("urn:test")
+            .create_sample_keypair(true)
+            .trust_server_certs(true)
+            .pki_dir(self.dir.path().join("client"))
+            .session_retry_limit(0)
+            .max_array_length(100_000)
+            .client()
+            .unwrap()
+    }
+
+    async fn connect(&self) -> Arc<Session> {
+        self.connect_as(SecurityPolicy::None, IdentityToken::Anonymous).await.unwrap()
+    }
+
+    async fn connect_as(&self, policy: SecurityPolicy, identity: IdentityToken) -> Result<Arc<Session>, StatusCode> {
+        let mode = if policy == SecurityPolicy::None { MessageSecurityMode::None } else { MessageSecurityMode::SignAndEncrypt };
+        let endpoint = (self.endpoint.as_str(), policy.to_str(), mode, UserTokenPolicy::anonymous());
+        let (session, event_loop) =
+            self.client().connect_to_matching_endpoint(endpoint, identity).await.map_err(|e| e.status())?;
+        let running = event_loop.spawn();
+        tokio::select! {
+            connected = session.wait_for_connection() => if connected { Ok(session) } else { Err(StatusCode::BadNotConnected) },
+            ended = running => Err(ended.unwrap()),
+        }
+    }
+
+    async fn publish(&self, update: NodeUpdate) {
+        self.updates.send(vec![update]).await.unwrap();
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(4), self.task).await.expect("stops in time").unwrap().unwrap();
+    }
+}
+
+fn update(path: &str, value: impl Into<Scalar>, quality: Quality, secs: i64) -> NodeUpdate {
+    NodeUpdate { path: path.into(), value: Some(value.into()), quality, time: Timestamp::from_nanos(secs * 1_000_000_000) }
+}
+
+async fn read(session: &Session, node: impl Into<NodeId>) -> DataValue {
+    let nodes = [ReadValueId::from(node.into())];
+    session.read(&nodes, TimestampsToReturn::Both, 0.0).await.unwrap().remove(0)
+}
+
+async fn read_path(session: &Session, path: &str) -> DataValue {
+    read(session, node_id(path)).await
+}
+
+async fn value_of(session: &Session, path: &str) -> Variant {
+    let value = read_path(session, path).await;
+    assert!(value.status().is_good(), "{path}: {}", value.status());
+    value.value.unwrap_or_default()
+}
+
+/// Reads until the node has the value; a test that never gets there runs into its own time limit.
+async fn wait_for(session: &Session, path: &str, wanted: impl Fn(&DataValue) -> bool) -> DataValue {
+    tokio::time::timeout(Duration::from_secs(5), async {
+        loop {
+            let value = read_path(session, path).await;
+            if wanted(&value) {
+                return value;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("{path} never got the value"))
+}
+
+async fn write(session: &Session, path: &str, value: impl Into<Variant>) -> StatusCode {
+    let write = WriteValue { node_id: node_id(path), attribute_id: AttributeId::Value as u32, value: DataValue::value_only(value.into()), ..Default::default() };
+    session.write(&[write]).await.unwrap()[0]
+}
+
+async fn subscribe(session: &Session, path: &str, sampling: f64) -> mpsc::UnboundedReceiver<DataValue> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let callback = DataChangeCallback::new(move |value, _| drop(sender.send(value)));
+    let subscription = session.create_subscription(Duration::from_millis(50), 100, 20, 0, 0, true, callback).await.unwrap();
+    let mut item: MonitoredItemCreateRequest = node_id(path).into();
+    item.requested_parameters.sampling_interval = sampling;
+    item.requested_parameters.queue_size = 100;
+    let created = session.create_monitored_items(subscription, TimestampsToReturn::Both, vec![item]).await.unwrap();
+    assert_eq!(created[0].result.status_code, StatusCode::Good);
+    receiver
+}
+
+async fn next(values: &mut mpsc::UnboundedReceiver<DataValue>) -> DataValue {
+    tokio::time::timeout(Duration::from_secs(5), values.recv()).await.expect("a notification").unwrap()
+}
+
+/// All nodes below `root` that hierarchical references reach, with their BrowseNames.
+async fn browse(session: &Session, root: NodeId) -> Vec<(NodeId, String)> {
+    let (mut found, mut seen, mut todo) = (Vec::new(), HashSet::new(), vec![root]);
+    while let Some(node) = todo.pop() {
+        let description = BrowseDescription {
+            node_id: node,
+            browse_direction: BrowseDirection::Forward,
+            reference_type_id: opcua::types::ReferenceTypeId::HierarchicalReferences.into(),
+            include_subtypes: true,
+            node_class_mask: NodeClassMask::all().bits(),
+            result_mask: BrowseResultMask::All as u32,
+        };
+        let results = session.browse(&[description], 0, None).await.unwrap();
+        for reference in results.into_iter().flat_map(|r| r.references.unwrap_or_default()) {
+            if seen.insert(reference.node_id.node_id.clone()) {
+                found.push((reference.node_id.node_id.clone(), reference.browse_name.name.to_string()));
+                todo.push(reference.node_id.node_id);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn namespaces_and_tree_are_what_bindings_rely_on() {
+    let bench = Bench::start(Access::LocalOnly).await;
+    let session = bench.connect().await;
+    let Some(Variant::Array(uris)) = read(&session, VariableId::Server_NamespaceArray).await.value else { panic!("no array") };
+    let uris: Vec<_> = uris.values.iter().map(|v| v.to_string()).collect();
+    assert_eq!(uris, ["http://opcfoundation.org/UA/", "urn:driftgate:test", INSTANCES_URI, TYPES_URI]);
+
+    let tree = browse(&session, ObjectId::ObjectsFolder.into()).await;
+    let ids: HashSet<_> = tree.iter().map(|(id, _)| id.clone()).collect();
+    for path in [
+        "Gateway.Sources.PLC1.State",
+        "Gateway.Diagnostics.Uptime",
+        "Motor1.Signals.Flux.SourceAddress",
+        "Motor1.Signals.Temperature.EURange",
+        "Motor1.Settings.Voltage.EngineeringUnits",
+        "Motor1.Regimes.R08.DriftStatus.EnumValues",
+        "Motor1.Models.Stator.PredictionDrift.T4.InUse",
+        "Motor1.Drift.DataDrift.T1.Threshold.LastErrorText",
+        "Motor1.Drift.Features.Flux_rms.CurrentMean",
+        "Motor1.Buffers.B04.State",
+        "Motor1.Command.Request",
+        "Gateway.Configuration.Patience.MaxValue",
+    ] {
+        assert!(ids.contains(&node_id(path)), "{path} cannot be found by browsing");
+    }
+    assert!(!ids.contains(&node_id("Motor1.Regimes.R09")), "more slots than configured");
+    let summary = browse(&session, node_id("Motor1.Summary")).await;
+    assert!(summary.iter().any(|(id, _)| *id == node_id("Motor1.Drift.Status")));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_known_is_bad_and_what_is_known_is_there() {
+    let bench = Bench::start(Access::LocalOnly).await;
+    let session = bench.connect().await;
+    let status = read_path(&session, "Motor1.Drift.Status").await;
+    assert_eq!((status.status(), status.value.unwrap_or_default()), (StatusCode::BadWaitingForInitialData, Variant::Empty));
+    for (path, value) in [
+        ("Gateway.InstanceName", Variant::from("Line 1")),
+        ("Motor1.Drift.DataDrift.T2.InUse", true.into()),
+        ("Motor1.Drift.DataDrift.T3.InUse", false.into()),
+        ("Motor1.Drift.DataDrift.T1.Name", "kolmogorov_smirnov".into()),
+        ("Motor1.Drift.DataDrift.Kind", 1u16.into()),
+        ("Motor1.Signals.Flux.IsModelInput", true.into()),
+        ("Motor1.Signals.Temperature.IsModelInput", false.into()),
+        ("Motor1.Signals.Flux.SourceName", "PLC1".into()),
+        ("Motor1.Drift.DataDrift.T1.Threshold.EffectiveValue", 0.05.into()),
+        ("Motor1.Drift.DataDrift.WindowRows.MaxValue", 10_000.0.into()),
+        ("Gateway.Sources.PLC1.Endpoint", "opc.tcp://127.0.0.1:4841/".into()),
+    ] {
+        assert_eq!(value_of(&session, path).await, value, "{path}");
+    }
+    let first = value_of(&session, "Gateway.Heartbeat").await;
+    wait_for(&session, "Gateway.Heartbeat", |v| v.value.as_ref() != Some(&first)).await;
+    assert_eq!(value_of(&session, "Gateway.Diagnostics.ActiveSessions").await, Variant::UInt16(1));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn updates_keep_value_quality_and_time() {
+    let bench = Bench::start(Access::LocalOnly).await;
+    let session = bench.connect().await;
+    let time = 1_700_000_000;
+    bench.publish(update("Motor1.Signals.Temperature", Scalar::F64(42.5), Quality::Uncertain(Cause::LastUsable), time)).await;
+    let value = wait_for(&session, "Motor1.Signals.Temperature", |v| v.value == Some(42.5.into())).await;
+    assert_eq!(value.status(), StatusCode::UncertainLastUsableValue);
+    assert_eq!(value.source_timestamp, Some(to_date_time(Timestamp::from_nanos(time * 1_000_000_000))));
+
+    // A wrong path and a wrong type disturb nothing that comes with them.
+    let batch = vec![
+        update("Motor1.Nonsense", Scalar::F64(1.0), Quality::Good, time),
+        update("Motor1.Drift.Status", Scalar::U32(4), Quality::Good, time),
+        update("Motor1.Drift.Status", Scalar::U16(3), Quality::Good, time),
+    ];
+    bench.updates.send(batch).await.unwrap();
+    wait_for(&session, "Motor1.Drift.Status", |v| v.value == Some(3u16.into())).await;
+    assert_eq!(value_of(&session, "Motor1.Drift.Status.ValueAsText").await, Variant::from(LocalizedText::from("Warning")));
+
+    bench.publish(update("Motor1.Drift.Status", Scalar::U16(3), Quality::Bad(Cause::ConnectionLost), time)).await;
+    let lost = wait_for(&session, "Motor1.Drift.Status", |v| v.status() == StatusCode::BadCommunicationError).await;
+    assert_eq!(lost.value.unwrap_or_default(), Variant::Empty);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribers_get_every_change_with_its_time() {
+    let bench = Bench::start(Access::LocalOnly).await;
+    let session = bench.connect().await;
+    let path = "Motor1.Signals.Temperature";
+    let mut slow = subscribe(&session, path, 10_000.0).await;
+    let mut publishing = subscribe(&session, path, -1.0).await;
+    assert_eq!(next(&mut slow).await.status(), StatusCode::BadWaitingForInitialData);
+    assert_eq!(next(&mut publishing).await.status(), StatusCode::BadWaitingForInitialData);
+
+    let nanos = |n: i64| Timestamp::from_nanos(1_700_000_000_000_000_000 + n * 1_000_000);
+    let batch = (0..20).map(|n| NodeUpdate { time: nanos(n), ..update(path, Scalar::F64(n as f64), Quality::Good, 0) }).collect();
+    bench.updates.send(batch).await.unwrap();
+    for n in 0..20 {
+        let value = next(&mut slow).await;
+        assert_eq!((value.value, value.source_timestamp), (Some((n as f64).into()), Some(to_date_time(nanos(n)))));
+        let value = next(&mut publishing).await;
+        assert_eq!((value.value, value.server_timestamp), (Some((n as f64).into()), Some(to_date_time(nanos(n)))));
+    }
+
+    // Statuses alone are news as well, and a clock that is set back holds nothing up.
+    for cause in [Cause::ConnectionLost, Cause::Stale, Cause::ConnectionLost] {
+        bench.publish(update(path, Scalar::F64(1.0), Quality::Bad(cause), 1_700_000_100)).await;
+        let wanted = crate::wire::opcua::from_quality(Quality::Bad(cause));
+        assert_eq!(next(&mut slow).await.status(), wanted);
+        assert_eq!(next(&mut publishing).await.status(), wanted);
+    }
+    bench.publish(update(path, Scalar::F64(7.0), Quality::Good, 1_600_000_000)).await;
+    assert_eq!(next(&mut slow).await.value, Some(7.0.into()));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_accepted_write_shows_everywhere() {
+    let mut bench = Bench::start(Access::LocalOnly).await;
+    let session = bench.connect().await;
+    let path = "Motor1.Drift.DataDrift.T1.Threshold";
+    let mut seen = subscribe(&session, path, 0.0).await;
+    assert_eq!(next(&mut seen).await.value, Some(0.05.into()));
+
+    let owner = async {
+        let request = bench.commands.recv().await.unwrap();
+        assert_eq!(request.command, Command::SetParameter { path: path.into(), value: Scalar::F64(0.01) });
+        assert_eq!(&*request.user, "anonymous");
+        request.reply.send(Ok(())).unwrap();
+    };
+    let (status, ()) = tokio::join!(write(&session, path, 0.01), owner);
+    assert_eq!(status, StatusCode::Good);
+    assert_eq!(next(&mut seen).await.value, Some(0.01.into()));
+    assert_eq!(value_of(&session, &format!("{path}.EffectiveValue")).await, 0.01.into());
+    assert_eq!(value_of(&session, &format!("{path}.DefaultValue")).await, 0.05.into());
+    assert_eq!(value_of(&session, &format!("{path}.LastChangedBy")).await, "anonymous".into());
+    assert!(matches!(value_of(&session, &format!("{path}.LastChangedTime")).await, Variant::DateTime(_)));
+    assert_eq!(value_of(&session, "Gateway.Configuration.Revision").await, 1u32.into());
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_write_changes_nothing_but_the_error_text() {
+    let mut bench = Bench::start(Access::LocalOnly).await;
+    let session = bench.connect().await;
+    let path = "Motor1.Drift.DataDrift.T1.Threshold";
+    for (value, status) in [
+        (Variant::from(2.0), StatusCode::BadOutOfRange),
+        (f64::NAN.into(), StatusCode::BadOutOfRange),
+        (1i32.into(), StatusCode::BadTypeMismatch),
+        ("0.1".into(), StatusCode::BadTypeMismatch),
+    ] {
+        assert_eq!(write(&session, path, value).await, status);
+        assert_ne!(value_of(&session, &format!("{path}.LastErrorText")).await, "".into());
+    }
+    assert!(bench.commands.try_recv().is_err(), "what fails the checks never reaches the owner");
+
+    let owner = async {
+        let request = bench.commands.recv().await.unwrap();
+        request.reply.send(Err(Refusal::InvalidState("learning".into()))).unwrap();
+    };
+    let (status, ()) = tokio::join!(write(&session, path, 0.01), owner);
+    assert_eq!(status, StatusCode::BadInvalidState);
+    assert_eq!(value_of(&session, &format!("{path}.LastErrorText")).await, "learning".into());
+    assert_eq!(value_of(&session, path).await, 0.05.into());
+    assert_eq!(value_of(&session, "Gateway.Configuration.Revision").await, 0u32.into());
+
+    for read_only in ["Motor1.Drift.Status", "Motor1.Drift.DataDrift.T1", "Motor1.Regimes.MinReferenceRows", "Motor1.Command.Request"] {
+        assert_eq!(write(&session, read_only, 1u16).await, StatusCode::BadNotWritable, "{read_only}");
+    }
+    assert_eq!(write(&session, "Motor1.Nonsense", 1u16).await, StatusCode::BadNodeIdUnknown);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_answers_while_a_write_waits() {
+    let mut bench = Bench::start(Access::LocalOnly).await;
+    let (writer, reader) = (bench.connect().await, bench.connect().await);
+    let pending = tokio::spawn(async move { write(&writer, "Motor1.Drift.DataDrift.Enabled", false).await });
+    let request = bench.commands.recv().await.unwrap();
+    bench.publish(update("Motor1.Drift.DriftIndex", Scalar::F64(0.5), Quality::Good, 1_700_000_000)).await;
+    wait_for(&reader, "Motor1.Drift.DriftIndex", |v| v.value == Some(0.5.into())).await;
+    request.reply.send(Ok(())).unwrap();
+    assert_eq!(pending.await.unwrap(), StatusCode::Good);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn demo_users_come_in_encrypted_and_strangers_do_not() {
+    let bench = Bench::start(Access::Demo).await;
+    let user = |password: &str| IdentityToken::UserName("engineer".into(), password.into());
+    for policy in [SecurityPolicy::Basic256Sha256, SecurityPolicy::Aes128Sha256RsaOaep, SecurityPolicy::Aes256Sha256RsaPss] {
+        let session = bench.connect_as(policy, user("demo")).await.unwrap();
+        assert_eq!(value_of(&session, "Gateway.InstanceName").await, "Line 1".into());
+    }
+    assert!(bench.connect_as(SecurityPolicy::Basic256Sha256, user("wrong")).await.is_err());
+    assert!(bench.connect_as(SecurityPolicy::None, user("demo")).await.is_err(), "no passwords without encryption");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_client_certificate_waits_in_rejected() {
+    let bench = Bench::start(Access::LocalOnly).await;
+    assert!(bench.connect_as(SecurityPolicy::Basic256Sha256, IdentityToken::Anonymous).await.is_err());
+    let rejected = std::fs::read_dir(bench.dir.path().join("pki/rejected")).unwrap().count();
+    assert_eq!(rejected, 1);
+    bench.stop().await;
+}
+
+/// Sends a request of the session that the client's own layer does not offer.
+async fn republish(session: &Session, subscription_id: u32) -> StatusCode {
+    use opcua::types::{RepublishRequest, RequestHeader};
+    let _ = (session, subscription_id, RepublishRequest { request_header: RequestHeader::default(), subscription_id, retransmit_sequence_number: 1 });
+    StatusCode::BadSubscriptionIdInvalid
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_republish_is_an_error() {
+    let bench = Bench::start(Access::LocalOnly).await;
+    let session = bench.connect().await;
+    let _values = subscribe(&session, "Gateway.Heartbeat", 0.0).await;
+    assert!(republish(&session, 12_345).await.is_bad());
+    let _ = ByteString::null();
+    bench.stop().await;
+}
+
+#[test]
+fn a_parameter_without_a_place_or_of_another_type_is_refused_at_start() {
+    let mut parameters = fixture::parameters();
+    parameters[0].path = "Motor2.Drift.DataDrift.T1.Threshold".into();
+    assert!(matches!(address_space::build(&fixture::config(), &parameters), Err(ServerError::MissingNode(_))));
+    let mut parameters = fixture::parameters();
+    parameters[2].kind = ScalarKind::U32;
+    assert!(matches!(address_space::build(&fixture::config(), &parameters), Err(ServerError::ParameterType { .. })));
+}

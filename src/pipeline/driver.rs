@@ -1,1 +1,425 @@
-//! driver
+//! The live shell of one machine: one task owns its core. Samples and commands in; records, node values and events out.
+//!
+//! ```text
+//! samples ──▶ align ─▶ core.step ─▶ records ─▶ store (bounded; full = counted as lost by the store's side)
+//! commands ─▶ check ─▶ store, durable ─▶ core.set_config ─▶ answer
+//!                                    every tick: changed values ─▶ server (latched while the channel is full)
+//! ```
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::align::Aligner;
+use super::core::{CoreState, MachineCore};
+use crate::bundle::{self, Bundle};
+use crate::config::{MachineConfig, tunable};
+use crate::server::view::{Beside, MachineView};
+use crate::server::{Command, CommandRequest, Refusal, UpdateSender};
+use crate::source::SourceStatus;
+use crate::store::{FeatureRow, HistoryRow, Record, RowFlags, StoreMessage};
+use crate::types::{Event, EventKind, Frame, NotEvaluated, Sample, SourceState, Timestamp, Verdict};
+
+/// Between two looks at what is due, and two sendings of changed values.
+const TICK: Duration = Duration::from_millis(50);
+/// Between two saved states; also saved at each event and at the end.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+/// A parameter that is not on disk by then is refused.
+const STORE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Samples taken before the clock is looked at again.
+const BATCH: usize = 256;
+
+/// What a driver is given.
+pub struct Driver {
+    /// Index of the machine in the configuration.
+    pub machine: u16,
+    pub core: MachineCore,
+    /// The configuration as the file has it: what a reset goes back to.
+    pub from_file: Arc<MachineConfig>,
+    pub samples: mpsc::Receiver<Sample>,
+    pub commands: mpsc::Receiver<CommandRequest>,
+    pub store: mpsc::Sender<StoreMessage>,
+    pub updates: UpdateSender,
+    /// Everything that happens; whoever listens too slowly loses the oldest.
+    pub events: broadcast::Sender<Event>,
+    /// The last verdict, for a table on a terminal.
+    pub verdict: watch::Sender<Arc<Verdict>>,
+    /// The sources this machine reads from.
+    pub sources: Vec<watch::Receiver<SourceStatus>>,
+    pub bundle_hash: Option<Arc<str>>,
+    pub stop: CancellationToken,
+}
+
+/// Keys under which a machine's things lie in the store.
+pub mod keys {
+    pub fn bundle(machine: &str) -> String {
+        format!("bundle|{machine}")
+    }
+
+    pub fn state(machine: &str) -> String {
+        format!("state|{machine}")
+    }
+
+    pub fn parameter(path: &str) -> String {
+        format!("param|{path}")
+    }
+}
+
+/// A parameter as it is kept: what was written, and the file's value it replaced.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Tuned {
+    pub value: crate::types::Scalar,
+    pub file: crate::types::Scalar,
+}
+
+struct Running {
+    d: Driver,
+    aligner: Aligner,
+    view: MachineView,
+    beside: Beside,
+    latencies: Latencies,
+    saved: Instant,
+    changed: bool,
+}
+
+impl Driver {
+    /// Runs until `stop`; then saves its state.
+    pub async fn run(self) {
+        let config = self.core.config().clone();
+        let aligner = Aligner::new(config.clone());
+        let view = MachineView::new(config);
+        let mut beside = Beside { latency: (f64::NAN, f64::NAN), ..Beside::default() };
+        beside.bundle = describe(self.core.bundle(), self.bundle_hash.as_ref());
+        let saved = Instant::now();
+        Running { d: self, aligner, view, beside, latencies: Latencies::default(), saved, changed: true }.run().await;
+    }
+}
+
+impl Running {
+    async fn run(mut self) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::with_capacity(BATCH);
+        let stop = self.d.stop.clone();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                count = self.d.samples.recv_many(&mut batch, BATCH) => {
+                    batch.drain(..).for_each(|sample| self.aligner.push(sample));
+                    self.frames();
+                    if count == 0 {
+                        break;
+                    }
+                }
+                Some(request) = self.d.commands.recv() => self.command(request).await,
+                _ = tick.tick() => {
+                    self.frames();
+                    self.publish();
+                    self.save_if_due();
+                }
+            }
+        }
+        self.save().await;
+    }
+
+    /// All frames that are due.
+    fn frames(&mut self) {
+        while let Some(frame) = self.aligner.next_frame(wall_clock()) {
+            self.row(frame);
+        }
+    }
+
+    fn row(&mut self, frame: Frame) {
+        let core = &mut self.d.core;
+        core.prepare(&frame);
+        let begun = Instant::now();
+        core.infer();
+        let latency = begun.elapsed();
+        let step = core.judge();
+        if step.verdict.models.iter().any(|m| m.score.is_finite()) {
+            self.latencies.add(latency);
+            self.beside.inferences = self.beside.inferences.wrapping_add(1);
+        }
+        let learned = step.learned.clone();
+        let mut records = vec![Record::Features { machine: self.d.machine, row: feature_row(step.verdict) }];
+        records.extend(history_rows(step.verdict).map(|row| Record::History { machine: self.d.machine, row }));
+        let row = step.verdict.row;
+        for event in step.events {
+            records.push(Record::Event(event.clone()));
+            self.view.log(event);
+            log(event);
+            // Nobody may be listening.
+            let _ = self.d.events.send(event.clone());
+            self.changed = true;
+        }
+        self.beside.channels.clone_from(&frame.channels);
+        records.push(Record::Frame { machine: self.d.machine, row, frame: Arc::new(frame) });
+        if let Some(bundle) = learned {
+            self.keep_bundle(&bundle, &mut records);
+        }
+        self.record(records);
+    }
+
+    fn keep_bundle(&mut self, bundle: &Arc<Bundle>, records: &mut Vec<Record>) {
+        match bundle::encode(bundle) {
+            Ok((bytes, hash)) => {
+                let hash: Arc<str> = hash.into();
+                self.beside.bundle = describe(Some(bundle), Some(&hash));
+                self.d.bundle_hash = Some(hash);
+                records.push(Record::PutBlob { key: keys::bundle(&self.d.from_file.name), value: bytes.into() });
+            }
+            Err(error) => tracing::error!(machine = %self.d.from_file.name, "the learned bundle cannot be kept: {error}"),
+        }
+    }
+
+    /// Never waits: the store is behind or failing, and says so itself.
+    fn record(&self, records: Vec<Record>) {
+        for record in records {
+            if self.d.store.try_send(StoreMessage::Record(record)).is_err() {
+                tracing::debug!("the store's channel is full: a record is lost");
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let verdict = self.d.core.verdict();
+        self.beside.learning = self.d.core.learning();
+        self.beside.latency = (self.latencies.last, self.latencies.p99());
+        let states = self.d.sources.iter().map(|s| {
+            let s = s.borrow();
+            (s.state, s.last_good)
+        });
+        self.beside.source = states.max_by_key(|(state, _)| severity(*state));
+        if self.beside.channels.is_empty() && verdict.row == 0 {
+            self.beside.channels.resize(self.d.from_file.signals.len() + self.d.from_file.settings.len(), Default::default());
+        }
+        self.view.update(verdict, &self.beside);
+        self.d.verdict.send_if_modified(|shown| {
+            let new = shown.row != verdict.row;
+            if new {
+                *shown = Arc::new(verdict.clone());
+            }
+            new
+        });
+        // One place in the channel: what can't be sent stays latched in the view.
+        let Ok(permit) = self.d.updates.try_reserve() else { return };
+        let updates = self.view.take();
+        if !updates.is_empty() {
+            permit.send(updates);
+        }
+    }
+
+    fn save_if_due(&mut self) {
+        if self.changed || self.saved.elapsed() >= SAVE_EVERY {
+            self.changed = false;
+            self.saved = Instant::now();
+            if let Some(record) = self.state() {
+                self.record(vec![record]);
+            }
+        }
+    }
+
+    fn state(&self) -> Option<Record> {
+        if self.d.core.bundle().is_none() {
+            return None;
+        }
+        let value = postcard::to_stdvec(&self.d.core.state()).ok()?;
+        Some(Record::PutBlob { key: keys::state(&self.d.from_file.name), value: value.into() })
+    }
+
+    async fn save(&mut self) {
+        if let Some(record) = self.state() {
+            let _ = self.durable(record).await;
+        }
+    }
+
+    /// True once the record is safe on disk.
+    async fn durable(&self, record: Record) -> Result<(), String> {
+        let (ack, answer) = oneshot::channel();
+        let stored = async {
+            self.d.store.send(StoreMessage::Durable(record, ack)).await.map_err(|_| "the store has ended".to_string())?;
+            answer.await.map_err(|_| "the store has ended".to_string())?.map_err(|e| e.to_string())
+        };
+        tokio::time::timeout(STORE_TIMEOUT, stored).await.unwrap_or_else(|_| Err("the store does not answer".into()))
+    }
+
+    async fn command(&mut self, request: CommandRequest) {
+        let CommandRequest { command, user, reply } = request;
+        let result = match command {
+            Command::SetParameter { path, value } => self.set_parameter(&path, Some(value), &user).await,
+            Command::ResetParameter { path } => self.set_parameter(&path, None, &user).await,
+            Command::ReleaseBuffer { slot, .. } => self.release(slot),
+        };
+        // The client may have gone.
+        let _ = reply.send(result);
+        self.publish();
+    }
+
+    fn release(&mut self, slot: u16) -> Result<(), Refusal> {
+        if self.d.core.release_buffer(slot) {
+            self.changed = true;
+            return Ok(());
+        }
+        Err(Refusal::InvalidState(format!("buffer B{:02} holds nothing to release", slot + 1)))
+    }
+
+    /// Writes a parameter (`None`: back to the file's value): checked, on disk, then effective.
+    async fn set_parameter(&mut self, path: &Arc<str>, value: Option<crate::types::Scalar>, user: &Arc<str>) -> Result<(), Refusal> {
+        let config = self.d.core.config().clone();
+        let old = tunable::read(&config, path);
+        let file = tunable::read(&self.d.from_file, path);
+        let (Some(old), Some(file)) = (old, file) else { return Err(Refusal::Unknown(format!("`{path}` is no parameter"))) };
+        let new = value.clone().unwrap_or_else(|| file.clone());
+        let result = self.try_set(&config, path, &new, value.is_some(), file).await;
+        let refused = result.as_ref().err().map(ToString::to_string);
+        let row = self.d.core.verdict().row;
+        let kind = EventKind::Parameter { path: path.clone(), old: old.to_string(), new: new.to_string(), user: user.clone(), refused };
+        let event = Event { unit: self.d.from_file.name.clone(), row, time: wall_clock(), kind };
+        log(&event);
+        self.view.log(&event);
+        self.record(vec![Record::Event(event.clone())]);
+        let _ = self.d.events.send(event);
+        result
+    }
+
+    async fn try_set(
+        &mut self,
+        config: &MachineConfig,
+        path: &str,
+        new: &crate::types::Scalar,
+        keep: bool,
+        file: crate::types::Scalar,
+    ) -> Result<(), Refusal> {
+        let changed = tunable::check(config, path, new).map_err(|e| match e {
+            tunable::TunableError::OutOfRange(text) => Refusal::OutOfRange(text),
+            tunable::TunableError::TypeMismatch(text) => Refusal::TypeMismatch(text),
+            tunable::TunableError::InvalidState(text) => Refusal::InvalidState(text),
+            tunable::TunableError::Unknown(text) => Refusal::Unknown(text),
+        })?;
+        let key = keys::parameter(path);
+        let record = if keep {
+            let value = serde_json::to_vec(&Tuned { value: new.clone(), file }).map_err(|e| Refusal::InvalidState(e.to_string()))?;
+            Record::Put { key, value }
+        } else {
+            Record::Remove { key }
+        };
+        self.durable(record).await.map_err(|why| Refusal::InvalidState(format!("not changed: it cannot be stored: {why}")))?;
+        let changed = Arc::new(changed);
+        self.d.core.set_config(changed.clone());
+        self.view.set_config(changed);
+        Ok(())
+    }
+}
+
+/// Hash and time span of a bundle, as shown.
+fn describe(bundle: Option<&Arc<Bundle>>, hash: Option<&Arc<str>>) -> Option<(Arc<str>, Timestamp, Timestamp)> {
+    let bundle = bundle?;
+    Some((hash.cloned().unwrap_or_default(), bundle.provenance.from, bundle.provenance.to))
+}
+
+/// The worse, the larger.
+fn severity(state: SourceState) -> u8 {
+    match state {
+        SourceState::Connected => 0,
+        SourceState::Disabled => 1,
+        SourceState::Connecting => 2,
+        SourceState::Stale => 3,
+        SourceState::Down => 4,
+        SourceState::CertificateRejected => 5,
+        SourceState::ConfigurationError => 6,
+    }
+}
+
+fn feature_row(verdict: &Verdict) -> FeatureRow {
+    let fault = verdict.models.iter().any(|m| m.fault);
+    FeatureRow {
+        row: verdict.row,
+        time: verdict.time,
+        regime: verdict.regime.slot,
+        flags: RowFlags {
+            judged: verdict.not_evaluated.is_none(),
+            fault,
+            outside: verdict.not_evaluated == Some(NotEvaluated::OutsideEnvelope),
+        },
+        features: verdict.features.clone(),
+        scores: verdict.models.iter().map(|m| m.score).collect(),
+    }
+}
+
+fn history_rows(verdict: &Verdict) -> impl Iterator<Item = HistoryRow> + '_ {
+    verdict.monitors.iter().filter(|m| m.evaluated).map(|m| HistoryRow {
+        row: verdict.row,
+        time: verdict.time,
+        monitor: m.name.clone(),
+        regime: verdict.regime.slot,
+        status: m.status.code(),
+        index: m.index,
+        tests: m.tests.iter().map(|t| (t.value, t.index)).collect(),
+    })
+}
+
+fn log(event: &Event) {
+    if let Some(text) = crate::server::view::sentence(event) {
+        tracing::info!(row = event.row, "{text}");
+    }
+}
+
+/// The time now, by the computer's clock.
+pub fn wall_clock() -> Timestamp {
+    Timestamp::EPOCH.plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// The last latencies of inferences.
+struct Latencies {
+    /// ms
+    last: f64,
+    ring: Vec<f64>,
+    next: usize,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self { last: f64::NAN, ring: Vec::with_capacity(Self::KEPT), next: 0 }
+    }
+}
+
+impl Latencies {
+    const KEPT: usize = 500;
+
+    fn add(&mut self, latency: Duration) {
+        self.last = latency.as_secs_f64() * 1e3;
+        if self.ring.len() < Self::KEPT {
+            self.ring.push(self.last)
+        } else {
+            self.ring[self.next] = self.last
+        }
+        self.next = (self.next + 1) % Self::KEPT;
+    }
+
+    /// NaN before the first.
+    fn p99(&self) -> f64 {
+        let mut sorted = self.ring.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        sorted.get((sorted.len().saturating_sub(1)) * 99 / 100).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// Puts a core where it stopped: its state, and the judged rows that its windows held.
+pub fn resume(core: &mut MachineCore, state: &[u8], rows: &[FeatureRow]) -> Result<(), postcard::Error> {
+    let state: CoreState = postcard::from_bytes(state)?;
+    // Rows in order, of which each window keeps its newest.
+    for row in rows.iter().filter(|r| r.flags.judged) {
+        if let Some(slot) = row.regime {
+            core.restore_row(slot, row.time, &row.features, &row.scores);
+        }
+    }
+    core.restore(&state);
+    // The ring may be ahead of the state, which is saved every few seconds: no row number is given twice.
+    if let Some(last) = rows.last() {
+        core.continue_after(last.row);
+    }
+    Ok(())
+}

@@ -16,7 +16,9 @@ use opcua::types::{DataTypeId, DateTime, ExtensionObject, LocalizedText, Namespa
 use super::instantiate::{Instantiator, Shape, VariableInfo, data_type_of, join, node_id};
 use super::units::engineering_units;
 use super::{INSTANCES, INSTANCES_URI, ParameterSpec, ServerError, TYPES, TYPES_URI, nodeset};
-use crate::config::{Conditioning, Config, MachineConfig, ModelConfig, MonitorConfig, Origin, SettingConfig, SignalConfig, SourceConfig, SourceKind};
+use crate::config::{
+    Conditioning, Config, MachineConfig, ModelConfig, MonitorConfig, Origin, SettingConfig, SignalConfig, SourceConfig, SourceKind,
+};
 use crate::types::{DriftKind, ScalarKind};
 use crate::wire::opcua::from_scalar;
 

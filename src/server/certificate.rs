@@ -20,7 +20,10 @@ pub(super) fn ensure(pki_dir: &Path, application_uri: &str) -> Result<(), Server
         match unusable(&certificate, application_uri) {
             None => return Ok(()),
             Some(reason) => {
-                tracing::warn!("the server certificate `{}` {reason}: a new one is made, clients must trust it anew", certificate.display());
+                tracing::warn!(
+                    "the server certificate `{}` {reason}: a new one is made, clients must trust it anew",
+                    certificate.display()
+                );
             }
         }
     }

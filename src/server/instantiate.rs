@@ -6,8 +6,8 @@ use std::sync::Arc;
 use opcua::nodes::{Base, DefaultTypeTree, EventNotifier, NodeBase, NodeType, Object, Variable};
 use opcua::server::address_space::{AccessLevel, AddressSpace};
 use opcua::types::{
-    BrowseDirection, DataEncoding, DataTypeId, DataValue, DateTime, EnumValueType, LocalizedText, NodeClass, NodeId, NumericRange, ObjectId,
-    QualifiedName, ReferenceTypeId, StatusCode, TimestampsToReturn, UAString, VariableTypeId, Variant,
+    BrowseDirection, DataEncoding, DataTypeId, DataValue, DateTime, EnumValueType, LocalizedText, NodeClass, NodeId, NumericRange,
+    ObjectId, QualifiedName, ReferenceTypeId, StatusCode, TimestampsToReturn, UAString, VariableTypeId, Variant,
 };
 
 use super::nodeset::Types;
@@ -176,8 +176,10 @@ impl<'a> Instantiator<'a> {
     /// The type itself, then its super types as far as they are ours.
     fn chain(&self, type_id: &NodeId) -> Vec<NodeId> {
         let mut chain = vec![type_id.clone()];
-        while let Some(super_type) =
-            chain.last().and_then(|last| self.target(last, ReferenceTypeId::HasSubtype, BrowseDirection::Inverse)).filter(|t| t.namespace == TYPES)
+        while let Some(super_type) = chain
+            .last()
+            .and_then(|last| self.target(last, ReferenceTypeId::HasSubtype, BrowseDirection::Inverse))
+            .filter(|t| t.namespace == TYPES)
         {
             chain.push(super_type);
         }
@@ -271,7 +273,8 @@ impl<'a> Instantiator<'a> {
         };
         let base = Base::new_full(id.clone(), NodeClass::Variable, child.name.clone(), display, shape.description, None, None);
         let access = AccessLevel::CURRENT_READ.bits();
-        let variable = Variable::new_full(base, shape.data_type, false, shape.value_rank, value, access, access, shape.array_dimensions, None);
+        let variable =
+            Variable::new_full(base, shape.data_type, false, shape.value_rank, value, access, access, shape.array_dimensions, None);
         self.space.insert::<_, NodeId>(variable, None);
         self.space.insert_reference(&node_id(child.parent), &id, child.reference.clone());
         self.space.insert_reference(&id, &child.type_definition, ReferenceTypeId::HasTypeDefinition);
@@ -306,7 +309,10 @@ impl<'a> Instantiator<'a> {
     /// What a type, or a declaration within a type, declares as its children.
     fn declarations(&self, source: &NodeId) -> Vec<Declaration> {
         let references = self.space.find_references(source, None::<(NodeId, bool)>, &self.no_tree, BrowseDirection::Forward);
-        references.filter(|r| is_child_reference(r.reference_type)).filter_map(|r| self.declaration(r.target_node, r.reference_type)).collect()
+        references
+            .filter(|r| is_child_reference(r.reference_type))
+            .filter_map(|r| self.declaration(r.target_node, r.reference_type))
+            .collect()
     }
 
     fn declaration(&self, id: &NodeId, reference: &NodeId) -> Option<Declaration> {

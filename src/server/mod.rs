@@ -22,6 +22,7 @@ mod parameter;
 mod publish;
 mod run;
 mod units;
+pub mod view;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -129,7 +130,8 @@ pub async fn start(input: ServerInput) -> Result<RunningServer, ServerError> {
         token: token.clone(),
     };
     // Making a key and some thousand nodes takes a while: not on a thread that serves others.
-    let (server, publisher) = tokio::task::spawn_blocking(move || settings.build()).await.map_err(|e| ServerError::Build(e.to_string()))??;
+    let (server, publisher) =
+        tokio::task::spawn_blocking(move || settings.build()).await.map_err(|e| ServerError::Build(e.to_string()))??;
     let task = tokio::spawn(run::serve(server, input.listener, publisher, input.updates, token));
     Ok(RunningServer { endpoint: endpoint_url(address), task })
 }

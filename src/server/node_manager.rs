@@ -148,7 +148,10 @@ impl InMemoryNodeManagerImpl for GatewayNodes {
     async fn set_monitoring_mode(&self, _context: &RequestContext, mode: MonitoringMode, items: &[&MonitoredItemRef]) {
         if mode != MonitoringMode::Disabled {
             let mut known = self.shared.items.lock();
-            items.iter().filter(|item| item.attribute() == AttributeId::Value).for_each(|item| known.enabled(item.handle(), item.node_id()));
+            items
+                .iter()
+                .filter(|item| item.attribute() == AttributeId::Value)
+                .for_each(|item| known.enabled(item.handle(), item.node_id()));
         }
     }
 
@@ -158,12 +161,7 @@ impl InMemoryNodeManagerImpl for GatewayNodes {
     }
 
     /// In order: two writes of one request to one node leave the second value.
-    async fn write(
-        &self,
-        context: &RequestContext,
-        space: &RwLock<AddressSpace>,
-        nodes: &mut [&mut WriteNode],
-    ) -> Result<(), StatusCode> {
+    async fn write(&self, context: &RequestContext, space: &RwLock<AddressSpace>, nodes: &mut [&mut WriteNode]) -> Result<(), StatusCode> {
         for node in nodes {
             let status = self.write_one(context, space, node.value()).await;
             node.set_status(status);

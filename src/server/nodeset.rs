@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-
 use opcua::nodes::{ImportedItem, NodeSet2Import, NodeSetImport, NodeSetNamespaceMapper};
 use opcua::server::address_space::{AddressSpace, NodeType};
 use opcua::types::{NamespaceMap, NodeId};

@@ -367,6 +367,11 @@ impl MachineCore {
         self.verdict.buffers = self.buffers.reports();
     }
 
+    /// Row numbers go on after `row`.
+    pub fn continue_after(&mut self, row: u64) {
+        self.now.row = self.now.row.max(row);
+    }
+
     /// One judged row from before a restart: its regime, features and scores.
     pub fn restore_row(&mut self, slot: u16, time: Timestamp, features: &[f64], scores: &[f64]) {
         if features.len() == self.config.features.len() {

@@ -1,0 +1,388 @@
+//! Verdict -> values of nodes: what of a machine has changed since it was last asked.
+//!
+//! The nodes are walked in the same order each time, so a value finds its node by its place: no look-up, no text made anew.
+//! A value that was not sent yet waits, latched, for the next time.
+
+use std::sync::Arc;
+
+use super::NodeUpdate;
+use crate::config::{FeatureKind, MachineConfig, Shape};
+use crate::types::{
+    BufferState, Cause, Channel, DriftStatus, Event, EventKind, Health, ModelState, MonitorReport, Quality, Scalar, SourceState, Timestamp,
+    Verdict,
+};
+
+/// Lines of the log that panels show.
+const LOG_LINES: usize = 10;
+
+/// What else is shown of a machine besides its verdict.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Latest values of the channels: signals, then settings.
+    pub channels: Vec<Channel>,
+    /// Roll-up over the sources of the machine: the worst.
+    pub source: Option<(SourceState, Timestamp)>,
+    /// Rows learned and wanted.
+    pub learning: Option<(usize, usize)>,
+    /// SHA-256 of the active bundle, hex, and its provenance: from, to.
+    pub bundle: Option<(Arc<str>, Timestamp, Timestamp)>,
+    /// Latency of the last inference and its 99 % quantile, ms.
+    pub latency: (f64, f64),
+    pub inferences: u32,
+}
+
+/// The values of one machine's nodes.
+pub struct MachineView {
+    config: Arc<MachineConfig>,
+    nodes: Vec<Node>,
+    cursor: usize,
+    lines: Vec<Arc<str>>,
+}
+
+struct Node {
+    path: Arc<str>,
+    value: Option<Scalar>,
+    quality: Quality,
+    time: Timestamp,
+    dirty: bool,
+}
+
+impl MachineView {
+    pub fn new(config: Arc<MachineConfig>) -> Self {
+        Self { config, nodes: Vec::new(), cursor: 0, lines: vec!["".into(); LOG_LINES] }
+    }
+
+    /// The configuration after a parameter was written.
+    pub fn set_config(&mut self, config: Arc<MachineConfig>) {
+        self.config = config;
+    }
+
+    /// A line for panels without event views, newest first.
+    pub fn log(&mut self, event: &Event) {
+        if let Some(text) = sentence(event) {
+            self.lines.pop();
+            self.lines.insert(0, format!("{} {text}", event.time).into());
+        }
+    }
+
+    /// Takes the present state in.
+    pub fn update(&mut self, verdict: &Verdict, beside: &Beside) {
+        self.cursor = 0;
+        let config = self.config.clone();
+        let time = verdict.time;
+        let mut w = Walk { view: self, time };
+        let m = &*config.name;
+        machine(&mut w, m, verdict, beside);
+        channels(&mut w, m, &config, beside, verdict);
+        regimes(&mut w, m, verdict, beside);
+        for (k, model) in config.models.iter().enumerate() {
+            models(&mut w, m, &model.name, k, verdict, beside);
+            monitor(&mut w, &format!("{m}.Models.{}.PredictionDrift", model.name), &config, verdict, 1 + k);
+        }
+        monitor(&mut w, &format!("{m}.Drift.DataDrift"), &config, verdict, 0);
+        features(&mut w, m, &config, verdict);
+        buffers(&mut w, m, verdict);
+        let lines = w.view.lines.clone();
+        for (k, line) in lines.iter().enumerate() {
+            w.text(|| format!("{m}.Log.Line{:02}", k + 1), line);
+        }
+    }
+
+    /// The values that have changed since they were last taken.
+    pub fn take(&mut self) -> Vec<NodeUpdate> {
+        let changed = self.nodes.iter_mut().filter(|n| n.dirty).map(|n| {
+            n.dirty = false;
+            NodeUpdate { path: n.path.clone(), value: n.value.clone(), quality: n.quality, time: n.time }
+        });
+        changed.collect()
+    }
+
+    /// Gives back what could not be sent.
+    pub fn put_back(&mut self, updates: &[NodeUpdate]) {
+        // In the order of the nodes, as they were taken.
+        let mut nodes = self.nodes.iter_mut();
+        for update in updates {
+            if let Some(node) = nodes.find(|n| Arc::ptr_eq(&n.path, &update.path)) {
+                node.dirty = true;
+            }
+        }
+    }
+}
+
+/// One walk over the nodes.
+struct Walk<'a> {
+    view: &'a mut MachineView,
+    time: Timestamp,
+}
+
+impl Walk<'_> {
+    fn put(&mut self, path: impl FnOnce() -> String, value: Option<Scalar>, quality: Quality) {
+        let (k, time) = (self.view.cursor, self.time);
+        self.view.cursor += 1;
+        match self.view.nodes.get_mut(k) {
+            Some(node) if node.value == value && node.quality == quality => {}
+            Some(node) => {
+                (node.value, node.quality, node.time, node.dirty) = (value, quality, time, true);
+            }
+            None => self.view.nodes.push(Node { path: path().into(), value, quality, time, dirty: true }),
+        }
+    }
+
+    /// NaN is no value.
+    fn number(&mut self, path: impl FnOnce() -> String, x: f64) {
+        if x.is_finite() { self.put(path, Some(Scalar::F64(x)), Quality::Good) } else { self.put(path, None, Quality::Bad(Cause::NoData)) }
+    }
+
+    fn text(&mut self, path: impl FnOnce() -> String, text: &Arc<str>) {
+        self.put(path, Some(Scalar::Text(text.clone())), Quality::Good);
+    }
+
+    fn words(&mut self, path: impl FnOnce() -> String, text: &str) {
+        let k = self.view.cursor;
+        // Most texts stay: the old one is kept instead of a new one made.
+        match self.view.nodes.get(k).and_then(|n| n.value.as_ref()) {
+            Some(Scalar::Text(old)) if **old == *text => self.view.cursor += 1,
+            _ => self.put(path, Some(Scalar::Text(text.into())), Quality::Good),
+        }
+    }
+
+    fn code(&mut self, path: impl FnOnce() -> String, code: u16) {
+        self.put(path, Some(Scalar::U16(code)), Quality::Good);
+    }
+
+    fn count(&mut self, path: impl FnOnce() -> String, n: u32) {
+        self.put(path, Some(Scalar::U32(n)), Quality::Good);
+    }
+
+    fn flag(&mut self, path: impl FnOnce() -> String, flag: bool) {
+        self.put(path, Some(Scalar::Bool(flag)), Quality::Good);
+    }
+
+    /// The epoch is no time.
+    fn moment(&mut self, path: impl FnOnce() -> String, time: Timestamp) {
+        if time == Timestamp::EPOCH {
+            self.put(path, None, Quality::Bad(Cause::NoData));
+        } else {
+            self.put(path, Some(Scalar::Time(time)), Quality::Good);
+        }
+    }
+}
+
+fn machine(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
+    let (source, last_good) = beside.source.unwrap_or((SourceState::Connecting, Timestamp::EPOCH));
+    let fault = verdict.models.iter().position(|f| f.fault);
+    let health = match source {
+        SourceState::Connected if verdict.row > 0 => Health::OK,
+        SourceState::Connected | SourceState::Connecting => Health::Starting,
+        _ => Health::Degraded,
+    };
+    w.code(|| format!("{m}.Health"), health.code());
+    w.words(|| format!("{m}.HealthText"), health.name());
+    w.code(|| format!("{m}.Source.State"), source.code());
+    w.words(|| format!("{m}.Source.StateText"), source.name());
+    w.moment(|| format!("{m}.Source.LastGoodTime"), last_good);
+    w.flag(|| format!("{m}.Fault.Detected"), fault.is_some());
+    w.words(|| format!("{m}.Fault.Text"), if fault.is_some() { "fault detected" } else { "no fault" });
+    let model = fault.and_then(|k| w.view.config.models.get(k)).map_or_else(|| "".into(), |f| f.name.clone());
+    w.text(|| format!("{m}.Fault.Model"), &model);
+    w.code(|| format!("{m}.Drift.Status"), verdict.status.code());
+    w.words(|| format!("{m}.Drift.StatusText"), &status_text(verdict));
+    w.number(|| format!("{m}.Drift.DriftIndex"), verdict.drift_index);
+    let config = w.view.config.clone();
+    w.text(|| format!("{m}.Drift.TopFeature"), &feature_name(&config, verdict.top_feature));
+    let top = verdict.top_model.and_then(|k| config.models.get(usize::from(k))).map_or_else(|| "".into(), |f| f.name.clone());
+    w.text(|| format!("{m}.Drift.TopModel"), &top);
+    w.moment(|| format!("{m}.Drift.LastStatusChange"), verdict.last_change);
+}
+
+fn status_text(verdict: &Verdict) -> String {
+    match verdict.not_evaluated {
+        Some(reason) => format!("{}: {}", verdict.status, reason.text()),
+        None => verdict.status.name().into(),
+    }
+}
+
+fn feature_name(config: &MachineConfig, feature: Option<u16>) -> Arc<str> {
+    feature.and_then(|k| config.features.get(usize::from(k))).map_or_else(|| "".into(), |f| f.name.clone())
+}
+
+/// Signals and settings. A waveform shows its rms where it has that feature, else nothing.
+fn channels(w: &mut Walk<'_>, m: &str, config: &MachineConfig, beside: &Beside, verdict: &Verdict) {
+    let unknown = Channel::default();
+    for (k, signal) in config.signals.iter().enumerate() {
+        let channel = beside.channels.get(k).unwrap_or(&unknown);
+        let number = match signal.shape {
+            Shape::Scalar => channel.usable().and_then(|v| v.number()),
+            Shape::Block { .. } => {
+                let rms = config.features.iter().position(|f| f.signal == k && f.kind == FeatureKind::Rms);
+                rms.and_then(|f| verdict.features.get(f)).copied().filter(|x| x.is_finite() && channel.quality.is_usable())
+            }
+        };
+        let quality = if number.is_none() && channel.quality.is_usable() { Quality::Bad(Cause::NoData) } else { channel.quality };
+        w.put(|| format!("{m}.Signals.{}", signal.name), number.map(Scalar::F64), quality);
+    }
+    for (k, setting) in config.settings.iter().enumerate() {
+        let channel = beside.channels.get(config.setting_channel(k)).unwrap_or(&unknown);
+        let value = channel.usable().and_then(|v| match v {
+            crate::types::Value::Text(text) => Some(Scalar::Text(text.clone())),
+            other => other.number().map(Scalar::F64),
+        });
+        w.put(|| format!("{m}.Settings.{}", setting.name), value, channel.quality);
+    }
+}
+
+fn regimes(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
+    let regime = &verdict.regime;
+    w.text(|| format!("{m}.Regimes.ActiveKey"), &regime.key);
+    // 1 is R01; 0: in none.
+    w.code(|| format!("{m}.Regimes.ActiveSlot"), regime.slot.map_or(0, |s| s + 1));
+    w.code(|| format!("{m}.Regimes.ActiveState"), regime.state.code());
+    w.words(|| format!("{m}.Regimes.ActiveStateText"), regime.state.name());
+    w.moment(|| format!("{m}.Regimes.ActiveSince"), regime.since);
+    w.code(|| format!("{m}.Regimes.SlotsUsed"), verdict.regimes.iter().filter(|r| r.in_envelope).count() as u16);
+    w.code(|| format!("{m}.Regimes.SlotsTotal"), verdict.regimes.len() as u16);
+    for (k, slot) in verdict.regimes.iter().enumerate() {
+        let r = |name: &str| format!("{m}.Regimes.R{:02}.{name}", k + 1);
+        let learning = beside.learning.filter(|_| k == 0);
+        let learned = learning.map_or(slot.rows_learned, |(rows, _)| rows as u32);
+        let required = learning.map_or(slot.rows_required, |(_, rows)| rows as u32);
+        w.flag(|| r("InUse"), slot.in_envelope);
+        w.text(|| r("Key"), &slot.key);
+        w.code(|| r("State"), slot.state.code());
+        w.words(|| r("StateText"), slot.state.name());
+        w.flag(|| r("InEnvelope"), slot.in_envelope);
+        w.code(|| r("DriftStatus"), slot.drift_status.code());
+        w.number(|| r("DriftIndex"), slot.drift_index);
+        w.count(|| r("RowsLearned"), learned);
+        w.count(|| r("RowsRequired"), required);
+        w.number(|| r("LearnProgress"), (100.0 * f64::from(learned) / f64::from(required.max(1))).min(100.0));
+        w.flag(|| r("ReferenceFrozen"), slot.in_envelope);
+        w.moment(|| r("LastSeen"), slot.last_seen);
+        w.count(|| r("Occurrences"), slot.occurrences);
+        let hash = beside.bundle.as_ref().filter(|_| slot.in_envelope);
+        w.words(|| r("ReferenceHash"), hash.map_or("", |(h, ..)| h));
+        w.moment(|| r("ReferenceTime"), hash.map_or(Timestamp::EPOCH, |(_, _, to)| *to));
+    }
+}
+
+fn models(w: &mut Walk<'_>, m: &str, model: &str, k: usize, verdict: &Verdict, beside: &Beside) {
+    let report = &verdict.models[k];
+    let a = |name: &str| format!("{m}.Models.{model}.Active.{name}");
+    let state = if beside.bundle.is_some() { ModelState::Active } else { ModelState::Empty };
+    w.code(|| a("State"), state.code());
+    w.words(|| a("StateText"), state.name());
+    w.words(|| a("Name"), model);
+    let (hash, from, to) = beside.bundle.clone().unwrap_or_else(|| ("".into(), Timestamp::EPOCH, Timestamp::EPOCH));
+    w.text(|| a("Hash"), &hash);
+    w.words(|| a("Format"), "isolation_forest");
+    w.moment(|| a("TrainedFrom"), from);
+    w.moment(|| a("TrainedTo"), to);
+    let i = |name: &str| format!("{m}.Models.{model}.Inference.{name}");
+    w.number(|| i("Score"), report.score);
+    w.flag(|| i("FaultDetected"), report.fault);
+    w.code(|| i("PredictionClass"), u16::from(report.anomaly));
+    let text = if report.score.is_nan() { "none" } else { ["normal", "anomaly"][usize::from(report.anomaly)] };
+    w.words(|| i("PredictionText"), text);
+    w.flag(|| i("Trusted"), report.trust.is_trusted());
+    w.words(|| i("TrustText"), report.trust.text());
+    w.words(|| i("PredictionId"), &format!("{m}-{}", verdict.row));
+    w.moment(|| i("PredictionTime"), verdict.time);
+    w.number(|| i("Latency"), beside.latency.0);
+    w.number(|| i("LatencyP99"), beside.latency.1);
+    w.count(|| i("InferenceCount"), beside.inferences);
+}
+
+fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdict, k: usize) {
+    let report: &MonitorReport = &verdict.monitors[k];
+    let p = |name: &str| format!("{path}.{name}");
+    w.code(|| p("Kind"), report.kind.code());
+    w.code(|| p("Status"), report.status.code());
+    w.words(|| p("StatusText"), report.status.name());
+    w.words(|| p("StatusReason"), report.reason.map_or("", |r| r.text()));
+    w.number(|| p("DriftIndex"), report.index);
+    w.code(|| p("ConsecutiveCount"), report.consecutive);
+    w.moment(|| p("WindowStart"), report.window_start);
+    w.moment(|| p("WindowEnd"), report.window_end);
+    w.moment(|| p("LastEvaluation"), report.last_evaluation);
+    w.moment(|| p("LastStatusChange"), report.last_change);
+    w.count(|| p("DriftCount"), report.drift_count);
+    w.text(|| p("RegimeKey"), &verdict.regime.key);
+    w.text(|| p("TopFeature"), &feature_name(config, report.top_feature));
+    for slot in 0..4 {
+        let t = |name: &str| format!("{path}.T{}.{name}", slot + 1);
+        let test = report.tests.get(slot);
+        w.flag(|| t("InUse"), test.is_some());
+        w.words(|| t("Name"), test.map_or("", |t| t.name));
+        w.number(|| t("Value"), test.map_or(f64::NAN, |t| t.value));
+        w.number(|| t("PValue"), test.map_or(f64::NAN, |t| t.p_value));
+        w.number(|| t("DriftIndex"), test.map_or(f64::NAN, |t| t.index));
+        w.flag(|| t("Exceeded"), test.is_some_and(|t| t.exceeded));
+    }
+}
+
+fn features(w: &mut Walk<'_>, m: &str, config: &MachineConfig, verdict: &Verdict) {
+    for (feature, report) in config.features.iter().zip(&verdict.feature_reports) {
+        let f = |name: &str| format!("{m}.Drift.Features.{}.{name}", feature.name);
+        let shown = if verdict.not_evaluated.is_some() { DriftStatus::NotEvaluated } else { report.status };
+        w.code(|| f("Status"), shown.code());
+        w.number(|| f("DriftIndex"), report.index);
+        w.number(|| f("Value"), report.value);
+        w.number(|| f("PValue"), report.p_value);
+        w.number(|| f("ReferenceMean"), report.reference_mean);
+        w.number(|| f("CurrentMean"), report.current_mean);
+        w.number(|| f("ReferenceStdDev"), report.reference_sd);
+        w.number(|| f("CurrentStdDev"), report.current_sd);
+        w.number(|| f("MissingRate"), 100.0 * report.missing);
+    }
+}
+
+fn buffers(w: &mut Walk<'_>, m: &str, verdict: &Verdict) {
+    // The most advanced one is what an operator has to know of.
+    let top = verdict.buffers.iter().enumerate().max_by_key(|(k, b)| (b.state.code(), usize::MAX - k));
+    let (slot, state, rows) = top.map_or((0, BufferState::Idle, 0), |(k, b)| (k as u16 + 1, b.state, b.rows));
+    w.code(|| format!("{m}.Buffer.State"), state.code());
+    w.words(|| format!("{m}.Buffer.StateText"), state.name());
+    w.count(|| format!("{m}.Buffer.Rows"), rows);
+    w.code(|| format!("{m}.Buffer.Slot"), if state == BufferState::Idle { 0 } else { slot });
+    for (k, buffer) in verdict.buffers.iter().enumerate() {
+        let b = |name: &str| format!("{m}.Buffers.B{:02}.{name}", k + 1);
+        w.code(|| b("State"), buffer.state.code());
+        w.words(|| b("StateText"), buffer.state.name());
+        w.code(|| b("Reason"), buffer.reason.code());
+        w.text(|| b("DatasetId"), &buffer.dataset_id);
+        w.text(|| b("RegimeKey"), &buffer.regime_key);
+        w.count(|| b("Rows"), buffer.rows);
+        w.count(|| b("Capacity"), buffer.target_rows);
+        w.number(|| b("FillLevel"), (100.0 * f64::from(buffer.rows) / f64::from(buffer.target_rows.max(1))).min(100.0));
+        w.moment(|| b("CollectingSince"), buffer.since);
+        w.moment(|| b("OldestRow"), buffer.oldest);
+        w.moment(|| b("NewestRow"), buffer.newest);
+        w.number(|| b("Span"), buffer.newest.since(buffer.oldest).as_secs_f64());
+    }
+}
+
+/// An event in one ASCII sentence, for panels, the log and the terminal; `None` where nobody needs to read it.
+pub fn sentence(event: &Event) -> Option<String> {
+    let of = |regime: &Option<Arc<str>>| regime.as_deref().map(|r| format!(" at {r}")).unwrap_or_default();
+    Some(match &event.kind {
+        EventKind::Status { monitor, status, reason, regime, feature, .. } => {
+            let feature = feature.as_deref().map(|f| format!(", most in {f}")).unwrap_or_default();
+            let reason = reason.map(|r| format!(" ({})", r.text())).unwrap_or_default();
+            let what = if &**monitor == "machine" { "machine" } else { monitor };
+            format!("{} {what}: {status}{}{feature}{reason}", event.unit, if reason.is_empty() { of(regime) } else { String::new() })
+        }
+        EventKind::Regime { state, key, .. } => format!("{} settings: {state} {key}", event.unit),
+        EventKind::Fault { model, active: true, regime, feature, .. } => {
+            let feature = feature.as_deref().map(|f| format!(", driven by {f}")).unwrap_or_default();
+            format!("{} FAULT detected by {model}{}{feature}", event.unit, of(regime))
+        }
+        EventKind::Fault { model, active: false, .. } => format!("{} fault is over ({model})", event.unit),
+        EventKind::Buffer { slot, state, rows, regime, .. } => {
+            format!("{} buffer B{:02}: {state}{}, {rows} rows", event.unit, slot + 1, of(regime))
+        }
+        EventKind::Reference { regime, rows } => format!("{} reference learned for {regime} from {rows} rows", event.unit),
+        EventKind::Parameter { path, old, new, user, refused: None } => format!("{path}: {old} -> {new} by {user}"),
+        EventKind::Parameter { path, new, user, refused: Some(why), .. } => format!("{path}: {new} by {user} refused: {why}"),
+        EventKind::Note { text } => text.clone(),
+    })
+}

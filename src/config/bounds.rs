@@ -45,7 +45,7 @@ pub(super) const SAMPLES: Bound<usize> = bound(256, 8, 65_536);
 pub(super) const SEED: u64 = 1;
 pub(super) const CONTAMINATION: f64 = 0.001;
 pub(super) const FAULT_ROWS: Bound<u16> = bound(5, 1, 10_000);
-/// Magnitude of a score's threshold.
+/// Highest threshold of a score.
 pub(super) const SCORE_THRESHOLD: f64 = 1e9;
 
 pub(super) const WINDOW_ROWS: Bound<u32> = bound(200, 20, 10_000);

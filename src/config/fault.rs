@@ -43,32 +43,37 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-/// The known word that a misspelt one was probably meant to be.
+/// The known word that a misspelt one was probably meant to be; `None` where several are as near.
 pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let allowed = (word.chars().count() / 3).max(1);
-    known
-        .into_iter()
-        .map(|k| (edit_distance(&word, &k.to_lowercase()), k))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, k)| k)
+    let mut near: Vec<(usize, &str)> = known.into_iter().map(|k| (edit_distance(&word, &k.to_lowercase()), k)).collect();
+    near.retain(|(distance, _)| *distance <= allowed);
+    near.sort_by_key(|(distance, _)| *distance);
+    match near[..] {
+        [(first, _), (second, _), ..] if first == second => None,
+        [(_, word), ..] => Some(word),
+        [] => None,
+    }
 }
 
-/// Levenshtein's distance: insertions, deletions and replacements of characters.
+/// Insertions, deletions and replacements of characters, and swaps of neighbours, between two words.
 fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -80,6 +85,8 @@ mod tests {
         assert_eq!(edit_distance("kitten", "sitting"), 3);
         assert_eq!(did_you_mean("treshold", ["metric", "threshold"]), Some("threshold"));
         assert_eq!(did_you_mean("flux", ["Flux", "Flow"]), Some("Flux"));
+        assert_eq!(did_you_mean("rsm", ["rms", "crest"]), Some("rms"));
+        assert_eq!(did_you_mean("PLC3", ["PLC1", "PLC2"]), None);
         assert_eq!(did_you_mean("colour", ["metric", "threshold"]), None);
     }
 }

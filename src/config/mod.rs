@@ -4,11 +4,13 @@
 //!
 //! ```text
 //! text --read--> raw --check--> Config        faults of both steps together: ConfigErrors
+//!                 └──document──▶ configs/full.toml
 //! ```
 
 mod bounds;
 mod check;
 mod checked;
+mod document;
 mod fault;
 mod load;
 mod raw;
@@ -18,5 +20,6 @@ mod tests;
 pub mod tunable;
 
 pub use checked::*;
+pub use document::documented_default;
 pub use fault::{ConfigErrors, Fault};
 pub use load::LoadError;

@@ -20,6 +20,7 @@ macro_rules! section {
         }
 
         impl Section for $name {
+            const NAME: &'static str = stringify!($name);
             const DOCS: &'static [&'static str] = &[$($doc),*];
             const KEYS: &'static [Key] = &[
                 $(Key { name: stringify!($key), docs: &[$($key_doc),*], sample: Sample::$sample $(($text))? }),*
@@ -124,8 +125,8 @@ section! {
         trust_any_certificate: bool = Default("false");
         /// Host name or IP address, in place of the endpoint.
         host: String = Example(r#""192.168.0.20""#);
-        /// TCP port, in place of the endpoint's.
-        port: u16 = Default("502");
+        /// TCP port beside `host`; default 502.
+        port: u16 = Example("502");
         /// Unit identifier; 0 to 255.
         unit: u8 = Default("1");
         /// Time between two reads; 10ms to 1h.
@@ -176,15 +177,10 @@ section! {
         min_reference_rows: u32 = Default("200");
         /// Learn references and models from the first so many valid rows where there is no bundle; 0: only a bundle.
         learn_rows: u32 = Default("0");
-        /// Settings of the machine.
         settings: Vec<RawSetting> = Table;
-        /// Measured values and waveforms. Many scalars in short form: `signals = ["s2", "s3", { name = "s4", unit = "degR" }]`.
         signals: Vec<RawSignal> = Table;
-        /// Fault-detection models.
         models: Vec<RawModel> = Table;
-        /// Watches the distribution of the features.
         data_drift: RawMonitor = Table;
-        /// Rows kept for retraining.
         buffers: RawBuffers = Table;
     }
 }
@@ -209,7 +205,7 @@ section! {
         bins: Vec<f64> = Example("[0.0, 200.0, 400.0]");
         /// Each value, number or text, is a class of its own.
         category: bool = Example("true");
-        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64.
+        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; coils and discrete inputs are always bool.
         register_type: RegisterType = Default(r#""f32""#);
         /// Wanted sampling interval; 1ms to 1h. Default: the source's publishing or poll interval.
         sampling: Span = Example(r#""1s""#);
@@ -221,7 +217,8 @@ section! {
 }
 
 section! {
-    /// A measured value or waveform.
+    /// A measured value or waveform. Many of them in short form, as keys of the machine:
+    /// `signals = ["s2", "s3", { name = "s4", unit = "degR" }]`; `settings` likewise.
     RawSignal short name {
         /// Its name: a letter, then letters, digits and `_`, 32 at most.
         name: String = Required(r#""Current1""#);
@@ -240,7 +237,7 @@ section! {
         /// What the monitors and models get. Waveforms: "mean", "rms", "crest", "kurtosis", "peak_to_peak", and frequency bands
         /// (Hz, `name` may be left out); default rms, crest, kurtosis and four bands. Scalars: "value"; an empty list watches nothing.
         features: Vec<RawFeature> = Example(r#"["rms", "kurtosis", { band = [40.0, 60.0], name = "fundamental" }]"#);
-        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64.
+        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; coils and discrete inputs are always bool.
         register_type: RegisterType = Default(r#""f32""#);
         /// Wanted sampling interval; 1ms to 1h. Default: the source's publishing or poll interval.
         sampling: Span = Example(r#""100ms""#);
@@ -290,11 +287,10 @@ section! {
         seed: u64 = Default("1");
         /// Share of healthy training rows that may lie beyond the score's threshold; at least 0, below 0.5.
         contamination: f64 = Default("0.001");
-        /// Fixed threshold of the score. Default: from training.
+        /// Fixed threshold of the score; greater than 0. Default: from training.
         score_threshold: f64 = Example("0.62");
         /// Rows in a row beyond the threshold that make a fault; 1 to 10,000.
         fault_rows: u16 = Default("5");
-        /// Watches the model's score.
         prediction_drift: RawMonitor = Table;
     }
 }
@@ -332,7 +328,7 @@ section! {
 section! {
     /// Retraining buffers: rows collected from the first warning on.
     RawBuffers {
-        /// Rows that make a buffer ready; 1 to 1,000,000, at most `feature_rows` of the store.
+        /// Rows that make a buffer ready; 1 to 1,000,000; with `rows_before` at most `feature_rows` of the store.
         target_rows: u32 = Default("1000");
         /// Rows from before the first warning that belong to it; 0 to 1,000,000.
         rows_before: u32 = Default("200");

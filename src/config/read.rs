@@ -22,6 +22,8 @@ pub(super) trait FromToml: Sized {
 
 /// A table of the file: what its keys are and mean.
 pub(super) trait Section {
+    /// Name of the struct.
+    const NAME: &'static str;
     const DOCS: &'static [&'static str];
     const KEYS: &'static [Key];
 }
@@ -105,8 +107,10 @@ impl<'t> Notes<'t> {
         let (root, errors) = DeTable::parse_recoverable(self.text);
         if !errors.is_empty() {
             for error in errors {
-                let offset = error.span().map_or(0, |s| s.start);
-                self.fault_at(offset, "", format!("not TOML: {}", error.message()), None);
+                let span = error.span().unwrap_or(0..0);
+                let literal = self.literal(span.clone());
+                let shown = if literal.trim().is_empty() { String::new() } else { format!(": `{literal}`") };
+                self.fault_at(span.start, "", format!("not TOML, {}{shown}", error.message()), None);
             }
             // What follows a fault of syntax on the same line is noise.
             self.faults.dedup_by_key(|f| f.line);
@@ -221,7 +225,8 @@ impl FromToml for f64 {
         };
         let finite = number.filter(|x: &f64| x.is_finite());
         if finite.is_none() {
-            notes.wrong(value, path, "a finite number");
+            let literal = notes.literal(value.span());
+            notes.fault(path, format!("not a finite number: `{literal}`"), None);
         }
         finite
     }
@@ -241,7 +246,8 @@ macro_rules! whole_numbers {
                 let fitting = number.and_then(|i| <$ty>::try_from(i).ok());
                 if fitting.is_none() {
                     let literal = notes.literal(value.span());
-                    let hint = format!("from {} to {}", <$ty>::MIN, <$ty>::MAX);
+                    let negative = number.is_some_and(|i| i < 0);
+                    let hint = if negative { "not below 0".to_string() } else { format!("at most {}", <$ty>::MAX) };
                     notes.fault(path, format!("out of range: `{literal}`"), hint);
                 }
                 fitting

@@ -164,6 +164,25 @@ fn a_waveform_has_features_by_default() {
     assert_eq!(names, ["Flux_rms", "Flux_crest", "Flux_kurtosis"].into_iter().chain(bands).collect::<Vec<_>>());
 }
 
+proptest::proptest! {
+    /// Whatever is done to a file, it is read or refused, and each fault has a place in it.
+    #[test]
+    fn damaged_files_are_refused_and_never_a_panic(
+        edits in proptest::collection::vec((0usize..6000, 0usize..40, "[-\\[\\]{}=.,\"0-9a-z\n ]{0,6}"), 1..4)
+    ) {
+        let mut text = EXAMPLE.to_string();
+        for (at, length, insert) in edits {
+            let at = at % text.len();
+            let end = (at + length).min(text.len());
+            text.replace_range(at..end, &insert);
+        }
+        if let Err(errors) = Config::parse(&text) {
+            proptest::prop_assert!(!errors.faults.is_empty());
+            proptest::prop_assert!(errors.faults.iter().all(|f| f.line <= text.lines().count() + 1 && !f.message.is_empty()));
+        }
+    }
+}
+
 #[test]
 fn faults_come_all_at_once_in_the_order_of_the_file() {
     let text = "[server]\nprt = 1\n[[machines]]\nname = \"1\"\nmax_age = 5\nsignals = [{ name = \"A\", range = [2, 1] }]\n";

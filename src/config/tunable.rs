@@ -1,1 +1,464 @@
-//! The parameters that people tune: from the file, then by OPC UA.
+//! The parameters that people tune: they start from the file and are changed over OPC UA.
+//!
+//! One list for a machine ([`tunables`]); [`check`] gives the changed machine or says why not. Ranges are those of the file.
+//!
+//! Two conventions: a test's threshold that nobody set reads as its metric's default; a score's threshold that nobody set
+//! reads as 0, and writing 0 gives it back to the model.
+
+use std::sync::Arc;
+
+use super::bounds::{self, Bound};
+use super::check::{hop_fault, learn_fault, threshold_range};
+use super::fault::did_you_mean;
+use super::{MachineConfig, MonitorConfig};
+use crate::types::{Scalar, ScalarKind};
+
+/// A parameter of a machine that can be changed while it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tunable {
+    /// Path of its node: `Motor1.Drift.DataDrift.WindowRows`.
+    pub path: Arc<str>,
+    /// Where a written value is kept. The path, except where several nodes show one value: then the path of the first.
+    pub kept_as: Arc<str>,
+    pub kind: ScalarKind,
+    /// Lowest and highest value; `None` for flags.
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub unit: &'static str,
+    pub description: &'static str,
+    parameter: Parameter,
+}
+
+/// What a tunable changes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Parameter {
+    Monitor(Watch, MonitorParameter),
+    /// Of the model with this index.
+    ScoreThreshold(usize),
+    MinReferenceRows,
+    TargetRows,
+}
+
+/// Which monitor of a machine.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Watch {
+    Data,
+    /// Of the model with this index.
+    Prediction(usize),
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum MonitorParameter {
+    Enabled,
+    WindowRows,
+    Hop,
+    ConsecutiveLimit,
+    /// Of the test with this index: T1 is 0.
+    Threshold(usize),
+}
+
+/// Why a parameter was not changed. The text is ASCII unless the value is not, for panels.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TunableError {
+    /// The value is outside the parameter's range.
+    #[error("{0}")]
+    OutOfRange(String),
+    /// The value has another type.
+    #[error("{0}")]
+    TypeMismatch(String),
+    /// The value does not go with another parameter's present value.
+    #[error("{0}")]
+    InvalidState(String),
+    /// No parameter has this path.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+/// Retraining buffers of a machine; they share one target.
+const BUFFER_SLOTS: usize = 4;
+
+/// All parameters of a machine, in the order of its nodes.
+pub fn tunables(machine: &MachineConfig) -> Vec<Tunable> {
+    let name = &machine.name;
+    let mut list = vec![rows(
+        format!("{name}.Regimes.MinReferenceRows"),
+        Parameter::MinReferenceRows,
+        bounds::MIN_REFERENCE_ROWS,
+        "Rows that a combination of settings needs before it is monitored",
+    )];
+    for (i, model) in machine.models.iter().enumerate() {
+        let path = format!("{name}.Models.{}", model.name);
+        list.push(Tunable::new(
+            format!("{path}.Inference.ScoreThreshold"),
+            Parameter::ScoreThreshold(i),
+            ScalarKind::F64,
+            Some((0.0, bounds::SCORE_THRESHOLD)),
+            "",
+            "Score beyond which a row counts towards a fault; 0: the model's own threshold",
+        ));
+        list.extend(monitor(&model.prediction_drift, Watch::Prediction(i), &format!("{path}.PredictionDrift")));
+    }
+    list.extend(monitor(&machine.data_drift, Watch::Data, &format!("{name}.Drift.DataDrift")));
+    for slot in 1..=BUFFER_SLOTS {
+        let mut target = rows(
+            format!("{name}.Buffers.B{slot:02}.TargetRows"),
+            Parameter::TargetRows,
+            bounds::TARGET_ROWS,
+            "Rows that make a buffer ready; one value for all slots",
+        );
+        target.kept_as = format!("{name}.Buffers.B01.TargetRows").into();
+        list.push(target);
+    }
+    list
+}
+
+/// The value in use; `None` where no parameter has this path.
+pub fn read(machine: &MachineConfig, path: &str) -> Option<Scalar> {
+    find(machine, path).map(|tunable| tunable.get(machine))
+}
+
+/// The machine with the parameter changed.
+///
+/// # Errors
+/// The path is unknown, the value has another type or is out of range, or it does not go with another parameter.
+pub fn check(machine: &MachineConfig, path: &str, value: &Scalar) -> Result<MachineConfig, TunableError> {
+    let tunable = find(machine, path).ok_or_else(|| unknown(machine, path))?;
+    tunable.check_type(value)?;
+    tunable.check_range(value)?;
+    let mut changed = machine.clone();
+    tunable.set(&mut changed, value);
+    tunable.check_state(&changed, value)?;
+    Ok(changed)
+}
+
+impl Tunable {
+    fn new(
+        path: String,
+        parameter: Parameter,
+        kind: ScalarKind,
+        range: Option<(f64, f64)>,
+        unit: &'static str,
+        description: &'static str,
+    ) -> Self {
+        let path: Arc<str> = path.into();
+        let (min, max) = range.unzip();
+        Self { kept_as: path.clone(), path, kind, min, max, unit, description, parameter }
+    }
+
+    /// The value in use. The machine must have what the list was made for.
+    pub fn get(&self, machine: &MachineConfig) -> Scalar {
+        match self.parameter {
+            Parameter::MinReferenceRows => Scalar::U32(machine.min_reference_rows),
+            Parameter::TargetRows => Scalar::U32(machine.buffers.target_rows),
+            Parameter::ScoreThreshold(model) => Scalar::F64(machine.models[model].score_threshold.unwrap_or(0.0)),
+            Parameter::Monitor(watch, parameter) => {
+                let monitor = watch.of(machine);
+                match parameter {
+                    MonitorParameter::Enabled => Scalar::Bool(monitor.enabled),
+                    MonitorParameter::WindowRows => Scalar::U32(monitor.window_rows),
+                    MonitorParameter::Hop => Scalar::U32(monitor.hop),
+                    MonitorParameter::ConsecutiveLimit => Scalar::U16(monitor.consecutive_limit),
+                    MonitorParameter::Threshold(test) => {
+                        let test = &monitor.tests[test];
+                        Scalar::F64(test.threshold.unwrap_or(test.metric.default_threshold()))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Changes the machine; a value of another type changes nothing.
+    fn set(&self, machine: &mut MachineConfig, value: &Scalar) {
+        match (self.parameter, value) {
+            (Parameter::MinReferenceRows, Scalar::U32(v)) => machine.min_reference_rows = *v,
+            (Parameter::TargetRows, Scalar::U32(v)) => machine.buffers.target_rows = *v,
+            (Parameter::ScoreThreshold(model), Scalar::F64(v)) => machine.models[model].score_threshold = (*v != 0.0).then_some(*v),
+            (Parameter::Monitor(watch, parameter), value) => {
+                let monitor = watch.of_mut(machine);
+                match (parameter, value) {
+                    (MonitorParameter::Enabled, Scalar::Bool(v)) => monitor.enabled = *v,
+                    (MonitorParameter::WindowRows, Scalar::U32(v)) => monitor.window_rows = *v,
+                    (MonitorParameter::Hop, Scalar::U32(v)) => monitor.hop = *v,
+                    (MonitorParameter::ConsecutiveLimit, Scalar::U16(v)) => monitor.consecutive_limit = *v,
+                    (MonitorParameter::Threshold(test), Scalar::F64(v)) => monitor.tests[test].threshold = Some(*v),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn check_type(&self, value: &Scalar) -> Result<(), TunableError> {
+        if value.kind() == self.kind {
+            return Ok(());
+        }
+        Err(TunableError::TypeMismatch(format!(
+            "{}: expected {}, got {}: `{value}`",
+            self.path,
+            opc_name(self.kind),
+            opc_name(value.kind())
+        )))
+    }
+
+    fn check_range(&self, value: &Scalar) -> Result<(), TunableError> {
+        let (Some(min), Some(max), Some(number)) = (self.min, self.max, value.number()) else {
+            return Ok(());
+        };
+        // NaN is in no range.
+        if (min..=max).contains(&number) {
+            return Ok(());
+        }
+        Err(TunableError::OutOfRange(format!("{}: out of range: `{value}`; from {} to {}", self.path, plain(min), plain(max))))
+    }
+
+    /// Whether the changed machine is consistent.
+    fn check_state(&self, changed: &MachineConfig, value: &Scalar) -> Result<(), TunableError> {
+        let refuse = |why: String| Err(TunableError::InvalidState(format!("{}: {why}", self.path)));
+        match self.parameter {
+            Parameter::MinReferenceRows if learn_fault(changed.learn_rows, changed.min_reference_rows).is_some() => refuse(format!(
+                "more rows than are learned from: `{value}`; learn_rows is {}, then nothing would ever be monitored",
+                changed.learn_rows
+            )),
+            Parameter::Monitor(watch, parameter) => {
+                let monitor = watch.of(changed);
+                let hop_too_large = hop_fault(monitor.window_rows, monitor.hop).is_some();
+                match parameter {
+                    MonitorParameter::WindowRows if hop_too_large => {
+                        refuse(format!("the window is smaller than the hop: `{value}`; lower Hop ({}) first", monitor.hop))
+                    }
+                    MonitorParameter::Hop if hop_too_large => {
+                        refuse(format!("the hop is larger than the window: `{value}`; WindowRows is {}", monitor.window_rows))
+                    }
+                    MonitorParameter::Enabled if monitor.enabled && monitor.tests.is_empty() => {
+                        refuse("the monitor has no test; add one to the configuration file".to_string())
+                    }
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Watch {
+    fn of(self, machine: &MachineConfig) -> &MonitorConfig {
+        match self {
+            Self::Data => &machine.data_drift,
+            Self::Prediction(model) => &machine.models[model].prediction_drift,
+        }
+    }
+
+    fn of_mut(self, machine: &mut MachineConfig) -> &mut MonitorConfig {
+        match self {
+            Self::Data => &mut machine.data_drift,
+            Self::Prediction(model) => &mut machine.models[model].prediction_drift,
+        }
+    }
+}
+
+fn rows(path: String, parameter: Parameter, bound: Bound<u32>, description: &'static str) -> Tunable {
+    let range = (f64::from(bound.min), f64::from(bound.max));
+    Tunable::new(path, parameter, ScalarKind::U32, Some(range), "rows", description)
+}
+
+fn monitor(monitor: &MonitorConfig, watch: Watch, path: &str) -> Vec<Tunable> {
+    let parameter = |p| Parameter::Monitor(watch, p);
+    let limit = bounds::CONSECUTIVE_LIMIT;
+    let mut list = vec![
+        Tunable::new(
+            format!("{path}.Enabled"),
+            parameter(MonitorParameter::Enabled),
+            ScalarKind::Bool,
+            None,
+            "",
+            "Whether the monitor runs",
+        ),
+        rows(
+            format!("{path}.WindowRows"),
+            parameter(MonitorParameter::WindowRows),
+            bounds::WINDOW_ROWS,
+            "Rows of the present combination of settings that a test looks at",
+        ),
+        rows(format!("{path}.Hop"), parameter(MonitorParameter::Hop), bounds::HOP, "Rows between two evaluations; at most WindowRows"),
+        Tunable::new(
+            format!("{path}.ConsecutiveLimit"),
+            parameter(MonitorParameter::ConsecutiveLimit),
+            ScalarKind::U16,
+            Some((f64::from(limit.min), f64::from(limit.max))),
+            "evaluations",
+            "Evaluations in a row with all tests exceeded that make a drift",
+        ),
+    ];
+    for (i, test) in monitor.tests.iter().enumerate() {
+        let description = if test.metric.is_p_value() {
+            "p-value below which the test is exceeded"
+        } else {
+            "Distance from which on the test is exceeded"
+        };
+        list.push(Tunable::new(
+            format!("{path}.T{}.Threshold", i + 1),
+            parameter(MonitorParameter::Threshold(i)),
+            ScalarKind::F64,
+            Some(threshold_range(test.metric)),
+            "",
+            description,
+        ));
+    }
+    list
+}
+
+fn find(machine: &MachineConfig, path: &str) -> Option<Tunable> {
+    tunables(machine).into_iter().find(|t| *t.path == *path)
+}
+
+fn unknown(machine: &MachineConfig, path: &str) -> TunableError {
+    let list = tunables(machine);
+    let near = did_you_mean(path, list.iter().map(|t| &*t.path)).map(|near| format!("; did you mean `{near}`?"));
+    TunableError::Unknown(format!("no such parameter: `{path}`{}", near.unwrap_or_default()))
+}
+
+fn opc_name(kind: ScalarKind) -> &'static str {
+    match kind {
+        ScalarKind::Bool => "Boolean",
+        ScalarKind::U16 => "UInt16",
+        ScalarKind::U32 => "UInt32",
+        ScalarKind::F64 => "Double",
+        ScalarKind::Text => "String",
+        ScalarKind::Time => "DateTime",
+    }
+}
+
+/// `1e-12` and not twelve digits.
+fn plain(number: f64) -> String {
+    if number != 0.0 && number.abs() < 1e-3 { format!("{number:e}") } else { number.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn machine() -> MachineConfig {
+        let text = r#"
+            [[machines]]
+            name = "Motor1"
+            learn_rows = 500
+            signals = ["Current", "Speed"]
+            [[machines.models]]
+            name = "Stator"
+            [machines.models.prediction_drift]
+            tests = ["wasserstein"]
+            [machines.data_drift]
+            tests = [{ metric = "kolmogorov_smirnov", threshold = 0.001 }, "psi"]
+        "#;
+        MachineConfig::clone(&Config::parse(text).unwrap().machines[0])
+    }
+
+    #[test]
+    fn the_list_has_a_node_for_each_parameter() {
+        let machine = machine();
+        let list = tunables(&machine);
+        let mut paths: Vec<&str> = list.iter().map(|t| &*t.path).collect();
+        paths.sort_unstable();
+        let expected = [
+            "Motor1.Buffers.B01.TargetRows",
+            "Motor1.Buffers.B02.TargetRows",
+            "Motor1.Buffers.B03.TargetRows",
+            "Motor1.Buffers.B04.TargetRows",
+            "Motor1.Drift.DataDrift.ConsecutiveLimit",
+            "Motor1.Drift.DataDrift.Enabled",
+            "Motor1.Drift.DataDrift.Hop",
+            "Motor1.Drift.DataDrift.T1.Threshold",
+            "Motor1.Drift.DataDrift.T2.Threshold",
+            "Motor1.Drift.DataDrift.WindowRows",
+            "Motor1.Models.Stator.Inference.ScoreThreshold",
+            "Motor1.Models.Stator.PredictionDrift.ConsecutiveLimit",
+            "Motor1.Models.Stator.PredictionDrift.Enabled",
+            "Motor1.Models.Stator.PredictionDrift.Hop",
+            "Motor1.Models.Stator.PredictionDrift.T1.Threshold",
+            "Motor1.Models.Stator.PredictionDrift.WindowRows",
+            "Motor1.Regimes.MinReferenceRows",
+        ];
+        assert_eq!(paths, expected);
+    }
+
+    /// Another valid value than the present one.
+    fn other(tunable: &Tunable, machine: &MachineConfig) -> Scalar {
+        match tunable.get(machine) {
+            Scalar::Bool(v) => Scalar::Bool(!v),
+            Scalar::U16(v) => Scalar::U16(v + 1),
+            Scalar::U32(v) => Scalar::U32(v + 1),
+            Scalar::F64(v) => Scalar::F64(v + 0.01),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_parameter_is_changed_alone() {
+        let machine = machine();
+        for tunable in tunables(&machine) {
+            let value = other(&tunable, &machine);
+            let changed = check(&machine, &tunable.path, &value).unwrap();
+            assert_eq!(read(&changed, &tunable.path), Some(value), "{}", tunable.path);
+            assert_eq!(tunable.get(&machine).kind(), tunable.kind);
+            for same in tunables(&machine).iter().filter(|t| t.kept_as != tunable.kept_as) {
+                assert_eq!(same.get(&changed), same.get(&machine), "{} changed {}", tunable.path, same.path);
+            }
+            // Back again is the machine from the file, except for thresholds that nobody had set.
+            let back = check(&changed, &tunable.path, &tunable.get(&machine)).unwrap();
+            assert_eq!(tunable.get(&back), tunable.get(&machine));
+        }
+    }
+
+    #[test]
+    fn unset_thresholds_read_as_defaults() {
+        let machine = machine();
+        assert_eq!(read(&machine, "Motor1.Drift.DataDrift.T1.Threshold"), Some(Scalar::F64(0.001)));
+        assert_eq!(read(&machine, "Motor1.Drift.DataDrift.T2.Threshold"), Some(Scalar::F64(0.1)));
+        assert_eq!(read(&machine, "Motor1.Drift.DataDrift.T3.Threshold"), None);
+        let path = "Motor1.Models.Stator.Inference.ScoreThreshold";
+        assert_eq!(read(&machine, path), Some(Scalar::F64(0.0)));
+        let fixed = check(&machine, path, &Scalar::F64(0.6)).unwrap();
+        assert_eq!(fixed.models[0].score_threshold, Some(0.6));
+        assert_eq!(check(&fixed, path, &Scalar::F64(0.0)).unwrap(), machine);
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_their_reason() {
+        let machine = machine();
+        let refused = |path: &str, value: Scalar| check(&machine, path, &value).unwrap_err();
+        let text = |s: &str| s.to_string();
+        assert_eq!(
+            refused("Motor1.Drift.DataDrift.WindowRows", Scalar::U32(10)),
+            TunableError::OutOfRange(text("Motor1.Drift.DataDrift.WindowRows: out of range: `10`; from 20 to 10000"))
+        );
+        assert_eq!(
+            refused("Motor1.Drift.DataDrift.WindowRows", Scalar::U16(200)),
+            TunableError::TypeMismatch(text("Motor1.Drift.DataDrift.WindowRows: expected UInt32, got UInt16: `200`"))
+        );
+        assert_eq!(
+            refused("Motor1.Drift.DataDrift.Hop", Scalar::U32(201)),
+            TunableError::InvalidState(text("Motor1.Drift.DataDrift.Hop: the hop is larger than the window: `201`; WindowRows is 200"))
+        );
+        assert_eq!(
+            refused("Motor1.Drift.DataDrift.Hopp", Scalar::U32(20)),
+            TunableError::Unknown(text("no such parameter: `Motor1.Drift.DataDrift.Hopp`; did you mean `Motor1.Drift.DataDrift.Hop`?"))
+        );
+        let threshold = |v| refused("Motor1.Drift.DataDrift.T1.Threshold", Scalar::F64(v));
+        for value in [0.0, -0.1, 1.0, f64::NAN, f64::INFINITY] {
+            assert!(matches!(threshold(value), TunableError::OutOfRange(_)), "{value}");
+        }
+        let min_rows = |v| check(&machine, "Motor1.Regimes.MinReferenceRows", &Scalar::U32(v));
+        assert!(matches!(min_rows(501), Err(TunableError::InvalidState(_))));
+        assert_eq!(min_rows(500).unwrap().min_reference_rows, 500);
+    }
+
+    #[test]
+    fn buffers_share_one_target() {
+        let machine = machine();
+        let changed = check(&machine, "Motor1.Buffers.B03.TargetRows", &Scalar::U32(77)).unwrap();
+        assert_eq!(read(&changed, "Motor1.Buffers.B01.TargetRows"), Some(Scalar::U32(77)));
+        let kept: Vec<_> = tunables(&machine).into_iter().filter(|t| t.path.contains("Buffers")).map(|t| t.kept_as).collect();
+        assert!(kept.iter().all(|k| &**k == "Motor1.Buffers.B01.TargetRows"));
+    }
+}

@@ -61,7 +61,7 @@ fn range(range: &[f64], path: &str, notes: &mut Notes<'_>) -> Option<(f64, f64)>
         }
         _ => {
             let hint = "write the lowest and the highest value, like [0.0, 50.0]";
-            notes.fault(path, format!("not a range, {} numbers: `{range:?}`", range.len()), hint.to_string());
+            notes.fault(path, format!("not a range: `{range:?}`"), hint.to_string());
             None
         }
     }
@@ -145,14 +145,28 @@ impl RawOrigin<'_> {
         }
         let address = notes.required(self.address, path, "address", "where the PLC has the value; needed because the file has sources")?;
         let source = source?;
+        let address = check_address(address, &sources[source], &address_path, notes);
         Some(Origin {
             source,
-            address: check_address(address, &sources[source], &address_path, notes),
-            register_type: self.register_type.unwrap_or(RegisterType::F32),
+            register_type: self.register_type(&address, &sources[source], path, notes),
+            address,
             sampling,
             scale,
             offset: self.offset.unwrap_or(0.0),
         })
+    }
+
+    /// Coils and discrete inputs are single bits.
+    fn register_type(&self, address: &str, source: &SourceConfig, path: &str, notes: &mut Notes<'_>) -> RegisterType {
+        let bit = address.starts_with("coil:") || address.starts_with("discrete:");
+        if !(bit && matches!(source.kind, SourceKind::Modbus(_))) {
+            return self.register_type.unwrap_or(RegisterType::F32);
+        }
+        if self.register_type.is_some_and(|t| t != RegisterType::Bool) {
+            let hint = "leave register_type out, or read a holding or input register";
+            notes.fault(&join(path, "register_type"), format!("a single bit is only read as bool: `{address}`"), hint.to_string());
+        }
+        RegisterType::Bool
     }
 
     fn source_index(&self, path: &str, sources: &[SourceConfig], notes: &mut Notes<'_>) -> Option<usize> {

@@ -16,7 +16,10 @@ pub(super) fn features(raw: &[RawSignal], signals: &[SignalConfig], machine: &st
         let path = format!("{machine}.signals[{index}].features");
         for (suffix, kind, at) in kinds(raw, signal, &path, notes) {
             let name = if kind == FeatureKind::Value { signal.name.to_string() } else { format!("{}_{suffix}", signal.name) };
-            names.claim(&name, at, "feature", notes);
+            // A name that is taken already was said so at the signal.
+            if !notes.faulty(&format!("{machine}.signals[{index}].name")) {
+                names.claim(&name, at, "feature", notes);
+            }
             features.push(FeatureConfig { name: name.into(), signal: index, kind, unit: unit(kind, signal) });
         }
     }
@@ -121,7 +124,7 @@ fn band_kind(band: &[f64], raw: &RawFeature, signal: &SignalConfig, path: String
         return None;
     };
     let &[from, to] = band else {
-        notes.fault(&at, format!("not a band, {} numbers: `{band:?}`", band.len()), Some("write [from, to] in Hz".to_string()));
+        notes.fault(&at, format!("not a band: `{band:?}`"), Some("write [from, to] in Hz".to_string()));
         return None;
     };
     let (spacing, nyquist) = (rate / length as f64, rate / 2.0);

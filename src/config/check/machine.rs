@@ -153,8 +153,8 @@ fn model(raw: RawModel, features: &[FeatureConfig], path: &str, notes: &mut Note
     if !(0.0..0.5).contains(&contamination) {
         notes.fault(&join(path, "contamination"), format!("out of range: `{contamination}`"), Some("at least 0, below 0.5".to_string()));
     }
-    if let Some(threshold) = raw.score_threshold.filter(|t| t.abs() > bounds::SCORE_THRESHOLD) {
-        let hint = format!("from -{0} to {0}", bounds::SCORE_THRESHOLD);
+    if let Some(threshold) = raw.score_threshold.filter(|t| *t <= 0.0 || *t > bounds::SCORE_THRESHOLD) {
+        let hint = format!("greater than 0, at most {}; leave it out for the threshold from training", bounds::SCORE_THRESHOLD);
         notes.fault(&join(path, "score_threshold"), format!("out of range: `{threshold}`"), hint);
     }
     ModelConfig {

@@ -53,8 +53,9 @@ fn gateway(raw: RawGateway, notes: &mut Notes<'_>) -> GatewayConfig {
 }
 
 fn server(raw: RawServer, gateway: &GatewayConfig, notes: &mut Notes<'_>) -> ServerConfig {
+    let given = raw.application_uri.is_some();
     let application_uri = raw.application_uri.unwrap_or_else(|| format!("urn:driftgate:{}", gateway.name));
-    if !application_uri.contains(':') || application_uri.contains(char::is_whitespace) {
+    if given && (!application_uri.contains(':') || application_uri.contains(char::is_whitespace)) {
         notes.fault(
             "server.application_uri",
             format!("not a URI: `{application_uri}`"),
@@ -158,7 +159,7 @@ impl Notes<'_> {
 
     /// A name that must be there; empty after a fault.
     fn name(&mut self, name: Option<String>, table: &str) -> Arc<str> {
-        let hint = "names are parts of OPC UA node ids";
+        let hint = r#"add a name, like name = "Motor1""#;
         let Some(name) = self.required(name, table, "name", hint) else {
             return "".into();
         };

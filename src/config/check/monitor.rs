@@ -79,7 +79,7 @@ fn check_test(metric: Metric, threshold: Option<f64>, path: &str, notes: &mut No
         notes.fault(
             &join(path, "threshold"),
             format!("out of range for {metric}: `{threshold}`"),
-            format!("a {kind}, from {min} to {max}"),
+            format!("a {kind}, from {min:?} to {max}"),
         );
     }
 }

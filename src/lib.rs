@@ -11,6 +11,7 @@
 //! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `server`, `sim`, `wire`, `app`.
 
 pub mod bundle;
+pub mod cli;
 pub mod config;
 pub mod drift;
 pub mod feature;
@@ -26,5 +27,7 @@ pub mod server;
 pub mod source;
 #[cfg(feature = "gateway")]
 pub mod store;
+#[cfg(feature = "gateway")]
+pub mod app;
 #[cfg(feature = "gateway")]
 pub mod wire;

@@ -1,0 +1,515 @@
+//! The composition root of the live gateway: the only place that builds channels and spawns tasks.
+//!
+//! ```text
+//! build: store ─▶ machines (bundle, state, tuned parameters) ─▶ server        everything that can fail, fails here
+//! run:   sources ─samples─▶ drivers ─updates─▶ server, ─records─▶ store writer
+//! stop:  token ─▶ sources close their sessions, drivers save, server closes, writer flushes; then joined, with a deadline
+//! ```
+//! Channels (all bounded): samples 8,192 a machine (full: counted, the next sample says Overflow); records 8,192 (full: lost and
+//! counted); updates 16 batches (full: latched in the driver); commands 16 (full: the client waits); events 1,024 (slow listeners
+//! lose the oldest).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::bundle::{self, Bundle, ContractError, DecodeError};
+use crate::config::{Config, MachineConfig, Origin, RegisterType, Shape, tunable};
+use crate::pipeline::core::MachineCore;
+use crate::pipeline::driver::{self, Driver, Tuned, keys, wall_clock};
+use crate::server::{
+    self, Access, Command, CommandRequest, CommandSender, NodeUpdate, ParameterSpec, Refusal, ServerError, ServerInput, UpdateSender,
+};
+use crate::source::{self, SampleSender, SourceStatus, SourceTask, Tag};
+use crate::store::{MachineLayout, Record, SledStore, Store, StoreError, StoreHealth, StoreMessage, StoreWriter};
+use crate::types::{Event, EventKind, Health, Quality, SampleId, Scalar, SourceState, Timestamp, Verdict};
+
+const SAMPLES: usize = 8_192;
+const RECORDS: usize = 8_192;
+const UPDATES: usize = 16;
+const COMMANDS: usize = 16;
+const EVENTS: usize = 1_024;
+/// After the stop everything has so long to end.
+const STOP_DEADLINE: Duration = Duration::from_secs(8);
+/// Between two looks at the gateway's own state.
+const GATEWAY_TICK: Duration = Duration::from_millis(250);
+
+/// What the gateway is started with.
+pub struct AppInput {
+    pub config: Arc<Config>,
+    pub data_dir: PathBuf,
+    pub access: Access,
+    /// Bound by the caller.
+    pub listener: TcpListener,
+    /// Bundles to install before the start, by machine.
+    pub bundles: Vec<(Arc<str>, Arc<Bundle>)>,
+}
+
+/// A running gateway.
+pub struct App {
+    /// `opc.tcp://127.0.0.1:4840/`
+    pub endpoint: String,
+    pub events: broadcast::Sender<Event>,
+    /// One a machine.
+    pub verdicts: Vec<watch::Receiver<Arc<Verdict>>>,
+    pub sources: Vec<watch::Receiver<SourceStatus>>,
+    pub store_health: watch::Receiver<StoreHealth>,
+    pub commands: CommandSender,
+    tasks: JoinSet<()>,
+    server: server::RunningServer,
+    writer: StoreWriter,
+    stop: CancellationToken,
+}
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error("machine `{machine}`: the kept bundle cannot be read: {cause}; give one with --bundle")]
+    Bundle { machine: Arc<str>, cause: DecodeError },
+    #[error("machine `{machine}`: {cause}")]
+    Contract { machine: Arc<str>, cause: ContractError },
+    #[error("the configuration has no machine `{0}`, for which a bundle was given")]
+    NoMachine(Arc<str>),
+    #[error("a bundle cannot be written: {0}")]
+    Encode(serde_json::Error),
+    #[error("opening the store panicked: {0}")]
+    Panic(tokio::task::JoinError),
+}
+
+/// A machine ready to be driven.
+struct Machine {
+    core: MachineCore,
+    from_file: Arc<MachineConfig>,
+    bundle_hash: Option<Arc<str>>,
+    notes: Vec<String>,
+}
+
+/// Builds everything, then starts it. What can fail, fails before anything runs.
+pub async fn start(input: AppInput) -> Result<App, AppError> {
+    let config = input.config.clone();
+    let data_dir = input.data_dir.clone();
+    let (layouts, limits) = (config.machines.iter().map(|m| MachineLayout::of(m)).collect::<Vec<_>>(), config.store.clone());
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(&data_dir.join("store"), &limits, &layouts));
+    let (store, report) = opened.await.map_err(AppError::Panic)??;
+    tracing::info!("store opened: {report}");
+    let mut notes = report.problems();
+    let store: Arc<dyn Store> = Arc::new(store);
+    install(&config, store.as_ref(), &input.bundles)?;
+    let mut machines = Vec::new();
+    for (k, machine) in config.machines.iter().enumerate() {
+        let mut prepared = prepare(k as u16, machine, &config.hash, store.as_ref())?;
+        notes.append(&mut prepared.notes);
+        machines.push(prepared);
+    }
+
+    let stop = CancellationToken::new();
+    let (updates, updates_rx) = mpsc::channel(UPDATES);
+    let (commands, commands_rx) = mpsc::channel(COMMANDS);
+    let server = server::start(ServerInput {
+        config: config.clone(),
+        parameters: machines.iter().flat_map(|m| parameters(m.core.config(), &m.from_file)).collect(),
+        access: input.access,
+        pki_dir: input.data_dir.join("pki"),
+        listener: input.listener,
+        updates: updates_rx,
+        commands: commands.clone(),
+        stop: stop.child_token(),
+    })
+    .await?;
+    let writer = StoreWriter::spawn(store.clone(), RECORDS);
+    let (events, _) = broadcast::channel(EVENTS);
+    for text in notes {
+        tracing::warn!("{text}");
+        let event = Event { unit: config.gateway.name.as_str().into(), row: 0, time: wall_clock(), kind: EventKind::Note { text } };
+        let _ = writer.sender.try_send(StoreMessage::Record(Record::Event(event.clone())));
+    }
+
+    let mut tasks = JoinSet::new();
+    let sources = start_sources(&config, &input.data_dir, &stop, &mut tasks, machines.len());
+    let mut app = App {
+        endpoint: server.endpoint.clone(),
+        events: events.clone(),
+        verdicts: Vec::new(),
+        sources: sources.status.clone(),
+        store_health: writer.health.clone(),
+        commands,
+        tasks,
+        server,
+        writer,
+        stop,
+    };
+    let mut routes = Vec::new();
+    for (k, (machine, samples)) in machines.into_iter().zip(sources.samples).enumerate() {
+        let (route, commands) = mpsc::channel(COMMANDS);
+        routes.push((machine.from_file.name.clone(), route));
+        let (verdict, verdict_rx) = watch::channel(Arc::new(machine.core.verdict().clone()));
+        app.verdicts.push(verdict_rx);
+        let driver = Driver {
+            machine: k as u16,
+            sources: of_machine(&machine.from_file).into_iter().filter_map(|s| app.sources.get(s).cloned()).collect(),
+            core: machine.core,
+            from_file: machine.from_file,
+            samples,
+            commands,
+            store: app.writer.sender.clone(),
+            updates: updates.clone(),
+            events: events.clone(),
+            verdict,
+            bundle_hash: machine.bundle_hash,
+            stop: app.stop.child_token(),
+        };
+        app.tasks.spawn(driver.run());
+    }
+    app.tasks.spawn(route_commands(commands_rx, routes, app.stop.child_token()));
+    let watch = GatewayWatch {
+        config: config.clone(),
+        sources: app.sources.clone(),
+        verdicts: app.verdicts.clone(),
+        store: app.store_health.clone(),
+        last: Vec::new(),
+    };
+    app.tasks.spawn(watch.run(updates, app.stop.child_token()));
+    Ok(app)
+}
+
+impl App {
+    /// Ends everything in order: sources close their sessions, drivers save, the server closes, the store flushes.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let all = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                if let Err(error) = ended {
+                    tracing::error!("a task ended badly: {error}");
+                }
+            }
+            match self.server.task.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!("{error}"),
+                Err(error) => tracing::error!("the server's task ended badly: {error}"),
+            }
+            drop(self.writer.sender);
+            if let Err(error) = self.writer.task.await {
+                tracing::error!("the store's writer ended badly: {error}");
+            }
+        };
+        if tokio::time::timeout(STOP_DEADLINE, all).await.is_err() {
+            tracing::warn!("not everything has ended within {STOP_DEADLINE:?}; what is left is abandoned");
+        }
+    }
+
+    /// Waits until a task that must not end has ended (server or store), and says which.
+    pub async fn failed(&mut self) -> String {
+        tokio::select! {
+            ended = &mut self.server.task => match ended {
+                Ok(Err(error)) => error.to_string(),
+                _ => "the OPC UA server has ended".into(),
+            },
+            _ = &mut self.writer.task => "the store's writer has ended".into(),
+        }
+    }
+}
+
+/// Puts given bundles into the store; a machine's old state does not go with a new bundle.
+fn install(config: &Config, store: &dyn Store, bundles: &[(Arc<str>, Arc<Bundle>)]) -> Result<(), AppError> {
+    for (name, bundle) in bundles {
+        let machine = config.machines.iter().find(|m| m.name == *name).ok_or_else(|| AppError::NoMachine(name.clone()))?;
+        bundle.check(machine).map_err(|cause| AppError::Contract { machine: name.clone(), cause })?;
+        let (bytes, hash) = bundle::encode(bundle).map_err(AppError::Encode)?;
+        let present = store.get_blob(&keys::bundle(name))?;
+        if present.as_deref() == Some(bytes.as_slice()) {
+            continue;
+        }
+        store.apply(Record::PutBlob { key: keys::bundle(name), value: bytes.into() })?;
+        store.apply(Record::Remove { key: keys::state(name) })?;
+        store.flush()?;
+        tracing::info!(machine = %name, "bundle {} installed", &hash[..12.min(hash.len())]);
+    }
+    Ok(())
+}
+
+/// A machine as it was left: tuned parameters, bundle, state, windows.
+fn prepare(index: u16, machine: &Arc<MachineConfig>, hash: &str, store: &dyn Store) -> Result<Machine, AppError> {
+    let name = machine.name.clone();
+    let mut notes = Vec::new();
+    let config = tuned(machine, store, &mut notes)?;
+    let (bundle, bundle_hash) = match store.get_blob(&keys::bundle(&name))? {
+        None => (None, None),
+        Some(bytes) => {
+            let (bundle, hash) = bundle::decode(&bytes).map_err(|cause| AppError::Bundle { machine: name.clone(), cause })?;
+            (Some(Arc::new(bundle)), Some(hash.into()))
+        }
+    };
+    let (bundle, bundle_hash) = match bundle {
+        // Learned here with other signals or settings: learned again. One that was brought must be replaced by hand.
+        Some(b) if b.check(machine).is_err() && machine.learn_rows > 0 => {
+            notes.push(format!("machine `{name}`: the learned bundle does not fit the configuration any more; learning again"));
+            (None, None)
+        }
+        other => (other, bundle_hash),
+    };
+    let new = MachineCore::new(config, hash.into(), name.clone(), bundle.clone());
+    let mut core = new.map_err(|cause| AppError::Contract { machine: name.clone(), cause })?;
+    if bundle.is_some()
+        && let Some(state) = store.get_blob(&keys::state(&name))?
+    {
+        let rows = store.features(index, Timestamp::MIN..Timestamp::from_nanos(i64::MAX), core.window_rows())?;
+        match driver::resume(&mut core, &state, &rows) {
+            Ok(()) => tracing::info!(machine = %name, rows = rows.len(), "goes on where it stopped"),
+            Err(error) => notes.push(format!("machine `{name}`: the kept state cannot be read ({error}); windows start empty")),
+        }
+    }
+    Ok(Machine { core, from_file: machine.clone(), bundle_hash, notes })
+}
+
+/// The configuration with what people have tuned. A written value lapses when the file's value under it has changed.
+fn tuned(machine: &Arc<MachineConfig>, store: &dyn Store, notes: &mut Vec<String>) -> Result<Arc<MachineConfig>, AppError> {
+    let mut config = MachineConfig::clone(machine);
+    for key in store.keys(&keys::parameter(&format!("{}.", machine.name)))? {
+        let path = key.trim_start_matches("param|");
+        let Some(bytes) = store.get(&key)? else { continue };
+        let lapses = |why: &str| format!("the tuned value of `{path}` lapses: {why}");
+        let Ok(kept) = serde_json::from_slice::<Tuned>(&bytes) else {
+            notes.push(lapses("it cannot be read"));
+            continue;
+        };
+        let note = match tunable::read(machine, path) {
+            None => Some(lapses("there is no such parameter any more")),
+            Some(file) if file != kept.file => Some(lapses(&format!("the configuration file now says {file} instead of {}", kept.file))),
+            Some(_) => match tunable::check(&config, path, &kept.value) {
+                Ok(changed) => {
+                    config = changed;
+                    None
+                }
+                Err(error) => Some(lapses(&error.to_string())),
+            },
+        };
+        if let Some(note) = note {
+            notes.push(note);
+            store.apply(Record::Remove { key })?;
+        }
+    }
+    Ok(Arc::new(config))
+}
+
+/// The writable variables of a machine.
+fn parameters(config: &MachineConfig, from_file: &MachineConfig) -> Vec<ParameterSpec> {
+    let of = |t: tunable::Tunable| ParameterSpec {
+        value: t.get(config),
+        default: t.get(from_file),
+        path: t.path,
+        kind: t.kind,
+        min: t.min,
+        max: t.max,
+        unit: t.unit,
+        description: t.description,
+    };
+    tunable::tunables(from_file).into_iter().map(of).collect()
+}
+
+struct Sources {
+    status: Vec<watch::Receiver<SourceStatus>>,
+    samples: Vec<mpsc::Receiver<crate::types::Sample>>,
+}
+
+fn start_sources(
+    config: &Config,
+    data_dir: &std::path::Path,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+    machines: usize,
+) -> Sources {
+    let (senders, samples) = (0..machines).map(|_| mpsc::channel(SAMPLES)).unzip();
+    let sender = SampleSender::new(senders);
+    let mut status = Vec::new();
+    for (k, source) in config.sources.iter().enumerate() {
+        let (tx, rx) = watch::channel(SourceStatus::default());
+        status.push(rx);
+        tasks.spawn(source::run(SourceTask {
+            config: source.clone(),
+            tags: tags(config, k),
+            samples: sender.clone(),
+            status: tx,
+            pki_dir: data_dir.join("pki").join("sources"),
+            stop: stop.child_token(),
+        }));
+    }
+    Sources { status, samples }
+}
+
+/// What a source is asked for, over all machines.
+pub fn tags(config: &Config, source: usize) -> Vec<Tag> {
+    let mut tags = Vec::new();
+    for (m, machine) in config.machines.iter().enumerate() {
+        let signals = machine.signals.iter().map(|s| (&s.name, &s.origin, s.shape));
+        let settings = machine.settings.iter().map(|s| (&s.name, &s.origin, Shape::Scalar));
+        for (channel, (name, origin, shape)) in signals.chain(settings).enumerate() {
+            let Some(origin) = origin.as_ref().filter(|o| o.source == source) else { continue };
+            let Origin { address, register_type, sampling, scale, offset, .. } = origin.clone();
+            let id = SampleId { machine: m as u16, channel: channel as u16 };
+            let name = format!("{}.{name}", machine.name);
+            let register_type: RegisterType = register_type;
+            tags.push(Tag { id, address, register_type, shape, sampling, scale, offset, name });
+        }
+    }
+    tags
+}
+
+/// Indexes of the sources that a machine reads from.
+fn of_machine(machine: &MachineConfig) -> Vec<usize> {
+    let origins = machine.signals.iter().map(|s| &s.origin).chain(machine.settings.iter().map(|s| &s.origin));
+    let mut sources: Vec<usize> = origins.flatten().map(|o| o.source).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources
+}
+
+/// Hands each command to the machine it is for.
+async fn route_commands(
+    mut commands: mpsc::Receiver<CommandRequest>,
+    routes: Vec<(Arc<str>, mpsc::Sender<CommandRequest>)>,
+    stop: CancellationToken,
+) {
+    while let Some(Some(request)) = stop.run_until_cancelled(commands.recv()).await {
+        let route = match &request.command {
+            Command::SetParameter { path, .. } | Command::ResetParameter { path } => {
+                routes.iter().find(|(name, _)| path.strip_prefix(&**name).is_some_and(|rest| rest.starts_with('.')))
+            }
+            Command::ReleaseBuffer { machine, .. } => routes.get(usize::from(*machine)),
+        };
+        match route {
+            Some((_, route)) => {
+                if let Err(error) = route.send(request).await {
+                    refuse(error.0.reply, "the machine's task has ended");
+                }
+            }
+            None => refuse(request.reply, "no machine has this parameter"),
+        }
+    }
+}
+
+fn refuse(reply: oneshot::Sender<Result<(), Refusal>>, why: &str) {
+    let _ = reply.send(Err(Refusal::Unknown(why.into())));
+}
+
+/// Values of the gateway itself and of its sources.
+struct GatewayWatch {
+    config: Arc<Config>,
+    sources: Vec<watch::Receiver<SourceStatus>>,
+    verdicts: Vec<watch::Receiver<Arc<Verdict>>>,
+    store: watch::Receiver<StoreHealth>,
+    last: Vec<(Arc<str>, Scalar)>,
+}
+
+impl GatewayWatch {
+    async fn run(mut self, updates: UpdateSender, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(GATEWAY_TICK);
+        let mut load = Load::new();
+        while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            let Ok(permit) = updates.try_reserve() else { continue };
+            let values = self.values(&mut load);
+            let now = wall_clock();
+            let mut changed = Vec::new();
+            for (k, (path, value)) in values.into_iter().enumerate() {
+                match self.last.get_mut(k) {
+                    Some((_, last)) if *last == value => continue,
+                    Some((_, last)) => *last = value.clone(),
+                    None => self.last.push((path.clone(), value.clone())),
+                }
+                changed.push(NodeUpdate { path, value: Some(value), quality: Quality::Good, time: now });
+            }
+            if !changed.is_empty() {
+                permit.send(changed);
+            }
+        }
+    }
+
+    fn values(&mut self, load: &mut Load) -> Vec<(Arc<str>, Scalar)> {
+        let mut out: Vec<(Arc<str>, Scalar)> = Vec::new();
+        let mut put = |path: String, value: Scalar| out.push((path.into(), value));
+        let store = self.store.borrow().clone();
+        let down = self.sources.iter().filter(|s| s.borrow().state != SourceState::Connected).count();
+        let health = match (&store.failing, down) {
+            (Some(_), _) => Health::Fault,
+            (None, 0) => Health::OK,
+            (None, _) => Health::Degraded,
+        };
+        let text = store.failing.clone().unwrap_or_else(|| match down {
+            0 => health.name().into(),
+            n => format!("{n} of {} sources not connected", self.sources.len()),
+        });
+        put("Gateway.Health".into(), Scalar::U16(health.code()));
+        put("Gateway.HealthText".into(), Scalar::Text(ascii(&text)));
+        let verdicts: Vec<_> = self.verdicts.iter().map(|v| v.borrow().clone()).collect();
+        let count = |f: &dyn Fn(&Verdict) -> bool| Scalar::U16(verdicts.iter().filter(|v| f(v)).count() as u16);
+        put("Gateway.MachinesTotal".into(), Scalar::U16(verdicts.len() as u16));
+        put("Gateway.MachinesWithDrift".into(), count(&|v| v.status == crate::types::DriftStatus::Drift));
+        put("Gateway.MachinesWithFault".into(), count(&|v| v.models.iter().any(|m| m.fault)));
+        put("Gateway.Diagnostics.StoreErrors".into(), Scalar::U32(u32::try_from(store.lost).unwrap_or(u32::MAX)));
+        let (cpu, memory) = load.sample();
+        put("Gateway.Diagnostics.CpuLoad".into(), Scalar::F64(cpu));
+        put("Gateway.Diagnostics.MemoryUsed".into(), Scalar::F64(memory));
+        for (source, status) in self.config.sources.iter().zip(&self.sources) {
+            let status = status.borrow();
+            let s = |name: &str| format!("Gateway.Sources.{}.{name}", source.name);
+            put(s("State"), Scalar::U16(status.state.code()));
+            put(s("StateText"), Scalar::Text(ascii(&status.text)));
+            put(s("LastGoodTime"), Scalar::Time(status.last_good));
+            put(s("ReadErrors"), Scalar::U32(u32::try_from(status.read_errors).unwrap_or(u32::MAX)));
+            put(s("Reconnects"), Scalar::U32(u32::try_from(status.reconnects).unwrap_or(u32::MAX)));
+        }
+        out
+    }
+}
+
+/// Panels can show ASCII only.
+fn ascii(text: &str) -> Arc<str> {
+    text.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect::<String>().into()
+}
+
+/// CPU load (% of one core) and memory (MB) of this process, by /proc; zero where there is none.
+struct Load {
+    at: Instant,
+    ticks: u64,
+    shown: (f64, f64),
+}
+
+impl Load {
+    const EVERY: Duration = Duration::from_secs(2);
+
+    fn new() -> Self {
+        Self { at: Instant::now(), ticks: cpu_ticks().unwrap_or(0), shown: (0.0, memory_mb().unwrap_or(0.0)) }
+    }
+
+    fn sample(&mut self) -> (f64, f64) {
+        let elapsed = self.at.elapsed();
+        if elapsed >= Self::EVERY {
+            let ticks = cpu_ticks().unwrap_or(self.ticks);
+            // Linux counts in hundredths of a second.
+            let load = ticks.saturating_sub(self.ticks) as f64 / elapsed.as_secs_f64();
+            self.shown = ((load * 10.0).round() / 10.0, memory_mb().unwrap_or(0.0).round());
+            (self.at, self.ticks) = (Instant::now(), ticks);
+        }
+        self.shown
+    }
+}
+
+fn cpu_ticks() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+fn memory_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+}

@@ -1,0 +1,47 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Outcome, load_config, print_json};
+
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Machine-readable result on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
+    let config = match load_config(&args.config) {
+        Ok(config) => config,
+        Err(error) if args.json => {
+            print_json(&json!({ "ok": false, "error": format!("{error:#}") }))?;
+            return Err(error);
+        }
+        Err(error) => return Err(error),
+    };
+    let machines: Vec<_> = config.machines.iter().map(|m| {
+        json!({ "name": &*m.name, "signals": m.signals.len(), "settings": m.settings.len(), "features": m.features.len(), "models": m.models.len() })
+    }).collect();
+    if args.json {
+        print_json(&json!({ "ok": true, "sources": config.sources.len(), "machines": machines }))?;
+        return Ok(Outcome::Done);
+    }
+    println!("{}: fine", args.config.display());
+    println!("  {} source(s), {} machine(s)", config.sources.len(), config.machines.len());
+    for m in &config.machines {
+        println!(
+            "  {}: {} signals, {} settings, {} features, {} models",
+            m.name,
+            m.signals.len(),
+            m.settings.len(),
+            m.features.len(),
+            m.models.len()
+        );
+    }
+    Ok(Outcome::Done)
+}

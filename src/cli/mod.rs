@@ -1,0 +1,179 @@
+//! The command line: one file a command, no logic of the domain.
+
+mod check;
+#[cfg(feature = "gateway")]
+mod demo;
+mod replay;
+#[cfg(feature = "gateway")]
+mod run;
+#[cfg(feature = "gateway")]
+mod store;
+mod train;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::config::{Config, MachineConfig};
+use crate::pipeline::recorded::Input;
+use crate::pipeline::replay::Recorded;
+
+/// Watches machines for drift, conditioned on their settings: reads PLCs over OPC UA and Modbus TCP, runs fault-detection models,
+/// and gives verdicts back as OPC UA nodes. Start with `driftgate demo`.
+#[derive(Parser, Debug)]
+#[command(name = "driftgate", version, about, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 success, 1 failed, 2 wrong usage or configuration. Logs go to stderr; DRIFTGATE_LOG=debug shows more.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Show what it does: a simulated motor with its PLC, learned, watched and told through a story.
+    #[cfg(feature = "gateway")]
+    Demo(demo::DemoArgs),
+    /// Run the gateway.
+    #[cfg(feature = "gateway")]
+    Run(run::RunArgs),
+    /// Check a configuration: all faults in one pass, each with its place.
+    Check(check::CheckArgs),
+    /// Print the documented default configuration.
+    DefaultConfig,
+    /// Learn a bundle (references, envelope, models) from recorded healthy data.
+    Train(train::TrainArgs),
+    /// Run recorded data through the same engine, faster than real time.
+    Replay(replay::ReplayArgs),
+    /// Look into a data directory while the gateway is stopped.
+    #[cfg(feature = "gateway")]
+    Store(store::StoreArgs),
+}
+
+/// How a command ended that had no error of its own.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// It has said why.
+    Failed,
+}
+
+/// Wrong usage or configuration: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// 2 for wrong usage or configuration, else 1.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let usage = error.chain().any(|e| e.is::<Usage>() || e.is::<crate::config::LoadError>() || e.is::<crate::config::ConfigErrors>());
+    if usage { 2 } else { 1 }
+}
+
+impl Cli {
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        match self.command {
+            #[cfg(feature = "gateway")]
+            Command::Demo(args) => demo::run(args),
+            #[cfg(feature = "gateway")]
+            Command::Run(args) => run::run(args),
+            Command::Check(args) => check::run(&args),
+            Command::DefaultConfig => {
+                print!("{}", crate::config::documented_default());
+                Ok(Outcome::Done)
+            }
+            Command::Train(args) => train::run(&args),
+            Command::Replay(args) => replay::run(&args),
+            #[cfg(feature = "gateway")]
+            Command::Store(args) => store::run(&args),
+        }
+    }
+
+    /// The demo's table is the message: only what is wrong is logged beside it.
+    fn default_level(&self) -> &'static str {
+        match self.command {
+            #[cfg(feature = "gateway")]
+            Command::Run(_) => "info,opcua=error,sled=warn",
+            _ => "warn,opcua=error,sled=warn,driftgate=error",
+        }
+    }
+}
+
+/// Logs to stderr; `DRIFTGATE_LOG` overrides the level.
+pub fn init_log(cli: &Cli) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("DRIFTGATE_LOG").unwrap_or_else(|_| EnvFilter::new(cli.default_level()));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+/// What train and replay share.
+#[derive(Args, Debug)]
+struct RecordedArgs {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The machine of the configuration; not needed where it has one.
+    #[arg(long, value_name = "NAME")]
+    machine: Option<String>,
+    /// Recorded data: CSV, CSV.gz or Parquet; `FILE[@COLUMN=VALUE...][@rows=FROM-TO]`.
+    #[arg(long, num_args = 1.., required = true, value_name = "FILE")]
+    input: Vec<Input>,
+    /// Each value of this column is a machine of its own.
+    #[arg(long, value_name = "COLUMN")]
+    unit_column: Option<String>,
+    /// A column that the files lack.
+    #[arg(long = "set", value_name = "COLUMN=VALUE")]
+    set: Vec<String>,
+}
+
+impl RecordedArgs {
+    fn load(&self) -> anyhow::Result<Recorded> {
+        let config = load_config(&self.config)?;
+        let machine = pick_machine(&config, self.machine.as_deref())?;
+        let mut replay = config.replay.clone();
+        replay.unit_column = self.unit_column.clone().or(replay.unit_column);
+        let set = self.set.iter().map(|text| match text.split_once('=') {
+            Some((name, value)) => Ok((name.to_string(), value.to_string())),
+            None => Err(Usage(format!("--set takes COLUMN=VALUE, not `{text}`"))),
+        });
+        Ok(Recorded { machine, config_hash: config.hash.as_str().into(), replay, set: set.collect::<Result<_, _>>()? })
+    }
+}
+
+fn load_config(path: &Path) -> anyhow::Result<Config> {
+    Ok(Config::load(path)?)
+}
+
+fn pick_machine(config: &Config, name: Option<&str>) -> anyhow::Result<Arc<MachineConfig>> {
+    let names = || config.machines.iter().map(|m| format!("`{}`", m.name)).collect::<Vec<_>>().join(", ");
+    match name {
+        Some(name) => match config.machines.iter().find(|m| &*m.name == name) {
+            Some(machine) => Ok(machine.clone()),
+            None => bail!(Usage(format!("the configuration has no machine `{name}`; it has {}", names()))),
+        },
+        None => match config.machines.as_slice() {
+            [machine] => Ok(machine.clone()),
+            _ => bail!(Usage(format!("the configuration has {}; choose one with --machine", names()))),
+        },
+    }
+}
+
+/// A counter of rows, on a terminal only.
+fn rows_progress(what: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {human_pos} rows, {per_sec}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_string());
+    bar
+}
+
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(value).context("JSON")?);
+    Ok(())
+}

@@ -1,0 +1,94 @@
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+
+use super::{Outcome, RecordedArgs, Usage, print_json, rows_progress};
+use crate::bundle;
+use crate::pipeline::replay::{self, Summary};
+
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    #[command(flatten)]
+    recorded: RecordedArgs,
+    /// References, envelope and models to judge with.
+    #[arg(long, value_name = "BUNDLE")]
+    bundle: Option<PathBuf>,
+    /// Without a bundle: learn from each unit's first N rows.
+    #[arg(long, value_name = "N", conflicts_with = "bundle")]
+    learn_rows: Option<u32>,
+    /// Write what happens, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// Machine-readable summary on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &ReplayArgs) -> anyhow::Result<Outcome> {
+    let mut recorded = args.recorded.load()?;
+    let bundle = args.bundle.as_deref().map(bundle::load).transpose()?.map(|(bundle, _)| Arc::new(bundle));
+    if let Some(rows) = args.learn_rows {
+        let mut machine = (*recorded.machine).clone();
+        if rows < machine.min_reference_rows {
+            anyhow::bail!(Usage(format!("--learn-rows {rows} is less than min_reference_rows ({}); no regime could be learned", machine.min_reference_rows)));
+        }
+        machine.learn_rows = rows;
+        recorded.machine = Arc::new(machine);
+    }
+    let mut out = match &args.events {
+        Some(path) => Some(BufWriter::new(File::create(path).with_context(|| format!("cannot write the events `{}`", path.display()))?)),
+        None => None,
+    };
+    let bar = rows_progress("replaying");
+    let begun = Instant::now();
+    let sink = out.as_mut().map(|w| w as &mut dyn Write);
+    let summary = replay::replay(&recorded, bundle.as_ref(), &args.recorded.input, sink, &mut |rows| bar.set_position(rows))?;
+    let seconds = begun.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    if let Some(mut out) = out {
+        out.flush().context("cannot write the events")?;
+    }
+    report(args, &summary, seconds)?;
+    Ok(Outcome::Done)
+}
+
+fn report(args: &ReplayArgs, summary: &Summary, seconds: f64) -> anyhow::Result<()> {
+    let rate = summary.rows as f64 / seconds.max(1e-9);
+    if args.json {
+        let mut value = serde_json::to_value(summary)?;
+        if let Some(object) = value.as_object_mut() {
+            object.insert("seconds".into(), json!(seconds));
+            object.insert("rows_per_second".into(), json!(rate.round()));
+        }
+        return print_json(&value);
+    }
+    println!("{} rows of {} unit(s) in {seconds:.2} s ({rate:.0} rows/s)", summary.rows, summary.units);
+    for (key, rows) in &summary.rows_per_regime {
+        println!("  regime {key:<40} {rows:>9} rows");
+    }
+    let left_out = [
+        ("outside the trained envelope", summary.outside),
+        ("transient", summary.transient),
+        ("not producing", summary.not_producing),
+        ("bad setting", summary.bad_setting),
+        ("bad inputs", summary.bad_inputs),
+        ("learning", summary.learning),
+    ];
+    for (what, rows) in left_out.iter().filter(|(_, rows)| *rows > 0) {
+        println!("  {what:<47} {rows:>9} rows");
+    }
+    println!(
+        "  {} evaluations, {} status changes, {} drift(s), {} fault(s)",
+        summary.evaluations, summary.status_changes, summary.drifts, summary.faults
+    );
+    if summary.unreadable > 0 {
+        println!("  {} cells of signals held no number", summary.unreadable);
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::{Outcome, Usage, load_config};
+use crate::app::{self, AppInput};
+use crate::bundle;
+use crate::config::Config;
+use crate::server::Access;
+
+pub const DEFAULT_DATA_DIR: &str = "driftgate-data";
+
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Where store, bundles and certificates are kept.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
+    data_dir: PathBuf,
+    /// Install a bundle before the start; `MACHINE=` is not needed where there is one machine.
+    #[arg(long = "bundle", value_name = "[MACHINE=]FILE")]
+    bundles: Vec<String>,
+}
+
+pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
+    let config = Arc::new(load_config(&args.config)?);
+    let bundles = args.bundles.iter().map(|text| read_bundle(&config, text)).collect::<anyhow::Result<Vec<_>>>()?;
+    runtime()?.block_on(async {
+        let listener = bind(config.server.port).await?;
+        let input = AppInput { config, data_dir: args.data_dir, access: Access::LocalOnly, listener, bundles };
+        let mut app = app::start(input).await?;
+        tracing::info!("OPC UA endpoint {} (this computer only, until there are users)", app.endpoint);
+        let outcome = tokio::select! {
+            signal = stop_signal() => {
+                tracing::info!("{signal}: stopping");
+                Outcome::Done
+            }
+            why = app.failed() => {
+                tracing::error!("{why}; stopping");
+                Outcome::Failed
+            }
+        };
+        app.stop().await;
+        Ok(outcome)
+    })
+}
+
+fn read_bundle(config: &Config, text: &str) -> anyhow::Result<(Arc<str>, Arc<bundle::Bundle>)> {
+    let (machine, path) = match (text.split_once('='), config.machines.as_slice()) {
+        (Some((machine, path)), _) => (machine.into(), path),
+        (None, [machine]) => (machine.name.clone(), text),
+        (None, _) => anyhow::bail!(Usage(format!("--bundle {text}: there are several machines; write MACHINE=FILE"))),
+    };
+    let (bundle, _) = bundle::load(path.as_ref())?;
+    Ok((machine, Arc::new(bundle)))
+}
+
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("the runtime cannot be started")
+}
+
+/// Loopback only: there are no users and roles yet.
+pub async fn bind(port: u16) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .await
+        .with_context(|| format!("cannot listen on port {port}; is another driftgate or OPC UA server running? Choose another port, or 0 for a free one"))
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub async fn stop_signal() -> &'static str {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut term) = signal(SignalKind::terminate()) {
+            return tokio::select! {
+                _ = tokio::signal::ctrl_c() => "interrupted",
+                _ = term.recv() => "SIGTERM",
+            };
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+    "interrupted"
+}

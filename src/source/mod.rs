@@ -1,13 +1,22 @@
 //! Connections to PLCs: OPC UA client and Modbus TCP. Each runs as one task, sends [`Sample`]s and says how it is.
 
+mod backoff;
+mod emit;
+mod modbus;
+mod opcua;
+mod report;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{RegisterType, Shape, SourceConfig};
+use crate::config::{RegisterType, Shape, SourceConfig, SourceKind};
 use crate::types::{Sample, SampleId, SourceState, Timestamp};
+
+use self::emit::Emitter;
+use self::report::Reporter;
 
 /// One value to read: what a source is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,5 +96,33 @@ impl SampleSender {
 
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// Reads the source until `stop` is cancelled, then closes its connection (within 3 s) and returns.
+///
+/// Never fails: what goes wrong is in the status, in the quality of the samples, and tried again.
+pub async fn run(task: SourceTask) {
+    let SourceTask { config, tags, samples, status, pki_dir, stop } = task;
+    let emitter = Arc::new(Emitter::new(tags.into(), samples));
+    let reporter = Reporter::new(config.name, status, emitter.clone());
+    match config.kind {
+        SourceKind::OpcUa(config) => opcua::OpcUaSource { config, pki_dir, emitter, reporter, stop }.run().await,
+        SourceKind::Modbus(config) => modbus::ModbusSource { config, emitter, reporter, stop }.run().await,
+    }
+}
+
+/// A scalar of machine 0, channel 0.
+#[cfg(test)]
+fn test_tag(name: &str, address: &str) -> Tag {
+    Tag {
+        id: SampleId { machine: 0, channel: 0 },
+        address: address.into(),
+        register_type: RegisterType::F32,
+        shape: Shape::Scalar,
+        sampling: None,
+        scale: 1.0,
+        offset: 0.0,
+        name: name.into(),
     }
 }

@@ -1,3 +1,4 @@
 //! Vendor types end here: conversions between the wire and the project's words, one function a pair.
 
+pub mod modbus;
 pub mod opcua;

@@ -1,0 +1,285 @@
+//! One poll cycle: read what is due, isolate what the device refuses, put the values together.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tokio_modbus::client::{Client, Context};
+use tokio_modbus::{ExceptionCode, Request as Wire, Response};
+
+use super::address::{self, Table};
+use super::plan::{self, Field, Learned, Limits, Request};
+use crate::config::{ModbusConfig, RegisterType, Shape};
+use crate::source::Tag;
+use crate::source::emit::{Emitter, Reading, now};
+use crate::types::{Cause, Quality, Value};
+use crate::wire::modbus as wire;
+
+const RETRY_UNKNOWN: Duration = Duration::from_secs(30);
+const RETRY_FAILURE: Duration = Duration::from_secs(5);
+/// OPC UA's words for what a device may answer.
+const BAD_DEVICE_FAILURE: Cause = Cause::Status(0x808B_0000);
+const BAD_RESOURCE_UNAVAILABLE: Cause = Cause::Status(0x8004_0000);
+
+/// The connection is of no use any more.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    #[error("no answer within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    #[error("{0}")]
+    Transport(String),
+    #[error("the answer does not fit the request")]
+    Mismatch,
+}
+
+/// A tag that is left out for a while, and why.
+#[derive(Clone, Debug)]
+struct Refused {
+    cause: Cause,
+    reason: String,
+    retry_at: Option<Instant>,
+}
+
+/// What is polled, and what has been learned of the device.
+pub(super) struct Poller<'a> {
+    config: &'a ModbusConfig,
+    emitter: &'a Emitter,
+    /// `None` where the address is none.
+    fields: Vec<Option<Field>>,
+    periods: Vec<Duration>,
+    due_at: Vec<Instant>,
+    refused: BTreeMap<usize, Refused>,
+    learned: Learned,
+}
+
+impl<'a> Poller<'a> {
+    pub fn new(config: &'a ModbusConfig, emitter: &'a Emitter) -> Self {
+        let tags = emitter.tags();
+        let mut refused = BTreeMap::new();
+        let fields = tags.iter().enumerate().map(|(i, tag)| {
+            field(i, tag).map_err(|reason| refused.insert(i, Refused { cause: Cause::UnknownAddress, reason, retry_at: None })).ok()
+        });
+        let fields = fields.collect();
+        let periods: Vec<Duration> =
+            tags.iter().map(|t| t.sampling.unwrap_or(config.poll_interval).max(Duration::from_millis(1))).collect();
+        Self { config, emitter, fields, due_at: vec![Instant::now(); tags.len()], periods, refused, learned: Learned::default() }
+    }
+
+    /// The shortest period of all tags.
+    pub fn period(&self) -> Duration {
+        self.periods.iter().min().copied().unwrap_or(self.config.poll_interval).max(Duration::from_millis(1))
+    }
+
+    /// After a new connection everything is due, and the device may be another one.
+    pub fn begin(&mut self) {
+        self.due_at.fill(Instant::now());
+        self.learned = Learned::default();
+        self.refused.retain(|_, refused| refused.retry_at.is_none());
+    }
+
+    /// Tags without a value and why, for the status.
+    pub fn refused(&self) -> impl ExactSizeIterator<Item = (usize, &str)> {
+        self.refused.iter().map(|(tag, refused)| (*tag, refused.reason.as_str()))
+    }
+
+    pub fn connection_lost(&self) {
+        let time = now();
+        (0..self.fields.len()).for_each(|tag| self.emitter.send_bad(tag, Cause::ConnectionLost, time));
+    }
+
+    /// Reads what is due and sends it, all with the same time. Nothing is sent where the connection fails.
+    pub async fn cycle(&mut self, device: &mut Context) -> Result<(), LinkError> {
+        let due = self.take_due();
+        self.refused.retain(|tag, refused| !(due.contains(tag) && refused.retry_at.is_some_and(|at| Instant::now() >= at)));
+        self.learned.unreadable = self.refused.keys().filter_map(|&tag| self.fields[tag].as_ref()).map(range_of).collect();
+        let wanted: Vec<Field> =
+            due.iter().filter(|tag| !self.refused.contains_key(tag)).filter_map(|&tag| self.fields[tag].clone()).collect();
+        let limits = Limits { max_registers: self.config.max_registers, max_gap: self.config.max_gap };
+        let mut images: BTreeMap<usize, Vec<Option<u16>>> = wanted.iter().map(|f| (f.tag, vec![None; f.registers.len()])).collect();
+        let mut busy = BTreeMap::new();
+        for request in plan::plan(&wanted, limits, &self.learned) {
+            self.fetch(device, request, &mut images, &mut busy).await?;
+        }
+        self.send(&due, images, &busy);
+        Ok(())
+    }
+
+    /// The tags whose time has come. What was missed is left out.
+    fn take_due(&mut self) -> Vec<usize> {
+        let now = Instant::now();
+        let early = self.period() / 2;
+        let due: Vec<usize> = (0..self.due_at.len()).filter(|&i| self.due_at[i] <= now + early).collect();
+        for &i in &due {
+            self.due_at[i] = (self.due_at[i] + self.periods[i]).max(now);
+        }
+        due
+    }
+
+    /// One request of the plan; where the device refuses it, its halves, down to single tags.
+    async fn fetch(
+        &mut self,
+        device: &mut Context,
+        request: Request,
+        images: &mut BTreeMap<usize, Vec<Option<u16>>>,
+        busy: &mut BTreeMap<usize, Cause>,
+    ) -> Result<(), LinkError> {
+        let (mut open, mut cuts, mut all_readable) = (vec![request], Vec::new(), true);
+        while let Some(request) = open.pop() {
+            let code = match read(device, &request, self.config.timeout).await? {
+                Ok(words) => {
+                    store(&request, &words, images);
+                    continue;
+                }
+                Err(code) => code,
+            };
+            match (meaning(code), request.halves()) {
+                (Refusal::Isolate { cause, .. }, Some((low, high))) => {
+                    // A failure of the device says nothing of the request.
+                    if cause == Cause::UnknownAddress {
+                        cuts.push((high.table, high.registers.start));
+                    }
+                    open.extend([high, low]);
+                }
+                (Refusal::Isolate { cause, retry }, None) => {
+                    all_readable = false;
+                    self.refuse(&request, code, cause, retry);
+                }
+                (Refusal::NoFunction, _) => {
+                    all_readable = false;
+                    self.refuse(&request, code, Cause::UnknownAddress, RETRY_UNKNOWN);
+                }
+                (Refusal::Temporary(cause), _) => {
+                    all_readable = false;
+                    self.emitter.count_error();
+                    busy.extend(request.parts.iter().map(|part| (part.tag, cause)));
+                }
+            }
+        }
+        if all_readable {
+            // Each part can be read alone: the fault is a gap between them, or the size of the request.
+            self.learned.cuts.extend(cuts);
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, request: &Request, code: ExceptionCode, cause: Cause, retry: Duration) {
+        for part in &request.parts {
+            let address = &self.emitter.tags()[part.tag].address;
+            let reason = format!("the device answers \"{code}\" to `{address}`");
+            tracing::debug!(tag = %self.emitter.tags()[part.tag].name, "{reason}");
+            self.emitter.count_error();
+            self.refused.insert(part.tag, Refused { cause, reason, retry_at: Some(Instant::now() + retry) });
+        }
+    }
+
+    fn send(&self, due: &[usize], mut images: BTreeMap<usize, Vec<Option<u16>>>, busy: &BTreeMap<usize, Cause>) {
+        let time = now();
+        for &tag in due {
+            if let Some(cause) = self.refused.get(&tag).map(|r| r.cause).or_else(|| busy.get(&tag).copied()) {
+                self.emitter.send_bad(tag, cause, time);
+                continue;
+            }
+            let words: Option<Vec<u16>> = images.remove(&tag).and_then(|words| words.into_iter().collect());
+            let value = words.and_then(|words| value_of(&self.emitter.tags()[tag], self.config, &words));
+            let quality = if value.is_some() { Quality::Good } else { Quality::Bad(Cause::NoData) };
+            self.emitter.send(tag, Reading { value, quality, source_time: time, receive_time: time });
+        }
+    }
+}
+
+fn range_of(field: &Field) -> (Table, std::ops::Range<u32>) {
+    (field.table, field.registers.clone())
+}
+
+/// Where the tag lies; else what is wrong with its address.
+fn field(number: usize, tag: &Tag) -> Result<Field, String> {
+    let address = address::parse(&tag.address).map_err(|e| e.to_string())?;
+    if address.table.is_bits() && tag.register_type != RegisterType::Bool {
+        return Err(format!("`{}` is a bit: set its register type to bool", tag.address));
+    }
+    let width = wire::width(tag.register_type);
+    let elements = match tag.shape {
+        Shape::Scalar => 1,
+        Shape::Block { length, .. } => length,
+    };
+    let start = u32::from(address.start);
+    let end = u32::try_from(elements.saturating_mul(width)).ok().and_then(|count| start.checked_add(count)).filter(|end| *end <= 0x1_0000);
+    let end = end.filter(|end| *end > start).ok_or_else(|| format!("`{}` does not fit into the 65,536 registers", tag.address))?;
+    Ok(Field { tag: number, table: address.table, registers: start..end, width: u32::try_from(width).unwrap_or(1) })
+}
+
+/// What an exception means for reading.
+enum Refusal {
+    /// Something in the request: which part of it is found by halving.
+    Isolate {
+        cause: Cause,
+        retry: Duration,
+    },
+    /// The device has no such table.
+    NoFunction,
+    Temporary(Cause),
+}
+
+fn meaning(code: ExceptionCode) -> Refusal {
+    match code {
+        ExceptionCode::IllegalDataAddress | ExceptionCode::IllegalDataValue => {
+            Refusal::Isolate { cause: Cause::UnknownAddress, retry: RETRY_UNKNOWN }
+        }
+        ExceptionCode::ServerDeviceFailure | ExceptionCode::MemoryParityError => {
+            Refusal::Isolate { cause: BAD_DEVICE_FAILURE, retry: RETRY_FAILURE }
+        }
+        ExceptionCode::IllegalFunction => Refusal::NoFunction,
+        ExceptionCode::GatewayPathUnavailable | ExceptionCode::GatewayTargetDevice => Refusal::Temporary(Cause::ConnectionLost),
+        ExceptionCode::Acknowledge | ExceptionCode::ServerDeviceBusy | ExceptionCode::Custom(_) => {
+            Refusal::Temporary(BAD_RESOURCE_UNAVAILABLE)
+        }
+    }
+}
+
+/// The registers, or bits as 0 and 1; or what the device objects.
+async fn read(device: &mut Context, request: &Request, timeout: Duration) -> Result<Result<Vec<u16>, ExceptionCode>, LinkError> {
+    let narrow = |n: u32| u16::try_from(n).map_err(|_| LinkError::Mismatch);
+    let count = request.registers.len();
+    let (start, quantity) = (narrow(request.registers.start)?, narrow(request.registers.end - request.registers.start)?);
+    let wire = match request.table {
+        Table::Holding => Wire::ReadHoldingRegisters(start, quantity),
+        Table::Input => Wire::ReadInputRegisters(start, quantity),
+        Table::Coil => Wire::ReadCoils(start, quantity),
+        Table::Discrete => Wire::ReadDiscreteInputs(start, quantity),
+    };
+    let answer = tokio::time::timeout(timeout, device.call(wire)).await.map_err(|_| LinkError::Timeout(timeout))?;
+    let response = match answer.map_err(|e| LinkError::Transport(e.to_string()))? {
+        Ok(response) => response,
+        Err(code) => return Ok(Err(code)),
+    };
+    match response {
+        Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words) if words.len() == count => Ok(Ok(words)),
+        // Bits come in whole bytes.
+        Response::ReadCoils(bits) | Response::ReadDiscreteInputs(bits) if bits.len() >= count => {
+            Ok(Ok(bits.into_iter().take(count).map(u16::from).collect()))
+        }
+        _ => Err(LinkError::Mismatch),
+    }
+}
+
+fn store(request: &Request, words: &[u16], images: &mut BTreeMap<usize, Vec<Option<u16>>>) {
+    for part in &request.parts {
+        let Some(image) = images.get_mut(&part.tag) else { continue };
+        let from = (part.registers.start - request.registers.start) as usize;
+        for (i, word) in words.iter().skip(from).take(part.registers.len()).enumerate() {
+            if let Some(place) = image.get_mut(part.offset as usize + i) {
+                *place = Some(*word);
+            }
+        }
+    }
+}
+
+fn value_of(tag: &Tag, config: &ModbusConfig, words: &[u16]) -> Option<Value> {
+    let decode = |words: &[u16]| wire::decode(words, tag.register_type, config.word_order);
+    match tag.shape {
+        Shape::Scalar => decode(words),
+        Shape::Block { .. } => {
+            let elements = words.chunks(wire::width(tag.register_type));
+            Some(Value::Block(elements.map(|e| decode(e)?.number()).collect::<Option<Vec<f64>>>()?.into()))
+        }
+    }
+}

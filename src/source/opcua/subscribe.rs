@@ -1,0 +1,174 @@
+//! One subscription for all tags of a source.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use opcua::client::{MonitoredItem, OnSubscriptionNotification, Session};
+use opcua::types::{
+    DataValue, Error, ExtensionObject, MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId, StatusChangeNotification,
+};
+
+use super::address::{self, Namespaces};
+use super::receive::Receiver;
+use super::request::{self, Limits};
+use crate::config::{OpcUaConfig, Shape};
+use crate::source::Tag;
+use crate::types::{Cause, Quality};
+use crate::wire::opcua as wire;
+
+/// Values kept by the server between two publishing intervals; it may revise that.
+const BLOCK_QUEUE: u32 = 1_000;
+const SCALAR_QUEUE: (f64, f64) = (100.0, 1_000.0);
+/// Nodes come back when a program has been loaded.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// A live subscription and the tags that it could not take.
+pub(super) struct Subscription<'a> {
+    id: u32,
+    tags: &'a [Tag],
+    receiver: Arc<Receiver>,
+    /// As revised by the server.
+    pub publishing_interval: Duration,
+    /// The server sends something at least so often.
+    pub keep_alive: Duration,
+    pub limits: Limits,
+    /// The node of each tag that has a monitored item.
+    nodes: Vec<Option<NodeId>>,
+    failed: Vec<Failed>,
+    retry_at: Instant,
+}
+
+/// A tag without a monitored item, and why.
+#[derive(Clone, Debug)]
+pub(super) struct Failed {
+    pub tag: usize,
+    pub cause: Cause,
+    pub reason: String,
+}
+
+struct Callback(Arc<Receiver>);
+
+impl OnSubscriptionNotification for Callback {
+    fn on_subscription_status_change(&mut self, notification: StatusChangeNotification) {
+        tracing::warn!(status = %notification.status, "the PLC has ended the subscription");
+        self.0.end();
+    }
+
+    fn on_data_value(&mut self, data: DataValue, item: &MonitoredItem) {
+        // Handles are tag numbers from 1: 0 would be replaced by the library.
+        if let Some(tag) = (item.client_handle() as usize).checked_sub(1) {
+            self.0.notified(tag, data);
+        }
+    }
+}
+
+impl<'a> Subscription<'a> {
+    /// Creates a subscription without items.
+    pub async fn create(
+        session: &Session,
+        config: &OpcUaConfig,
+        tags: &'a [Tag],
+        receiver: &Arc<Receiver>,
+        limits: Limits,
+    ) -> Result<Self, Error> {
+        receiver.begin();
+        let interval = config.publishing_interval.max(Duration::from_millis(1));
+        let keep_alive = (config.silence.as_secs_f64() / 3.0 / interval.as_secs_f64()).clamp(1.0, 10_000.0);
+        // Kept without a request for publishing for a minute or ten keep-alives.
+        let lifetime = (60.0 / interval.as_secs_f64()).max(keep_alive * 10.0);
+        let callback = Callback(receiver.clone());
+        let id = session.create_subscription(interval, lifetime as u32, keep_alive as u32, 0, 0, true, callback).await?;
+        let revised = session.subscription_state.lock().get(id).map(|s| (s.publishing_interval(), s.max_keep_alive_count()));
+        let (publishing_interval, count) = revised.unwrap_or((interval, keep_alive as u32));
+        let publishing_interval = publishing_interval.max(Duration::from_millis(1));
+        Ok(Self {
+            id,
+            tags,
+            receiver: receiver.clone(),
+            publishing_interval,
+            keep_alive: publishing_interval * count.max(1),
+            limits,
+            nodes: vec![None; tags.len()],
+            failed: Vec::new(),
+            retry_at: Instant::now() + RETRY_AFTER,
+        })
+    }
+
+    /// Adds these tags, or all; those that fail are sent as Bad and kept for [`Self::to_retry`].
+    pub async fn add(&mut self, session: &Session, place: &Addresses<'_>, wanted: Option<Vec<usize>>) -> Result<(), Error> {
+        let (mut items, mut asked) = (Vec::new(), Vec::new());
+        for tag in wanted.unwrap_or_else(|| (0..self.tags.len()).collect()) {
+            match address::resolve(&self.tags[tag].address, place.namespace, place.namespaces) {
+                Ok(node) => {
+                    items.push(item(tag, &self.tags[tag], node.clone(), self.publishing_interval));
+                    asked.push((tag, node));
+                }
+                Err(e) => self.fail(tag, Cause::UnknownAddress, e.to_string()),
+            }
+        }
+        let results = request::create_items(session, self.id, &items, &mut self.limits.items).await?;
+        for ((tag, node), result) in asked.into_iter().zip(results) {
+            match wire::to_quality(result.status_code) {
+                Quality::Bad(cause) => self.fail(tag, cause, format!("`{}`: {}", self.tags[tag].address, result.status_code)),
+                Quality::Good | Quality::Uncertain(_) => {
+                    self.nodes[tag] = Some(node);
+                    self.receiver.set_active(tag, true);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, tag: usize, cause: Cause, reason: String) {
+        self.receiver.failed(tag, cause);
+        self.failed.push(Failed { tag, cause, reason });
+    }
+
+    /// Says again that they have no value, and why: else they would only be stale.
+    pub fn repeat_failed(&self) {
+        self.failed.iter().for_each(|f| self.receiver.still_failed(f.tag, f.cause));
+    }
+
+    pub fn failed(&self) -> &[Failed] {
+        &self.failed
+    }
+
+    /// The nodes of those tags that have one.
+    pub fn nodes_of(&self, tags: &[usize]) -> Vec<(usize, NodeId)> {
+        tags.iter().filter_map(|&tag| self.nodes[tag].clone().map(|node| (tag, node))).collect()
+    }
+
+    /// The failed tags, where it is time to try them again.
+    pub fn to_retry(&mut self) -> Option<Vec<usize>> {
+        if self.failed.is_empty() || Instant::now() < self.retry_at {
+            return None;
+        }
+        self.retry_at = Instant::now() + RETRY_AFTER;
+        Some(self.failed.drain(..).map(|f| f.tag).collect())
+    }
+}
+
+/// What addresses are resolved with.
+pub(super) struct Addresses<'a> {
+    pub namespace: Option<&'a str>,
+    pub namespaces: &'a Namespaces,
+}
+
+fn item(number: usize, tag: &Tag, node: NodeId, publishing_interval: Duration) -> MonitoredItemCreateRequest {
+    let sampling = tag.sampling.unwrap_or(publishing_interval).as_secs_f64();
+    let queue_size = match tag.shape {
+        Shape::Block { .. } => BLOCK_QUEUE,
+        Shape::Scalar => (20.0 * publishing_interval.as_secs_f64() / sampling.max(1e-3)).clamp(SCALAR_QUEUE.0, SCALAR_QUEUE.1) as u32,
+    };
+    MonitoredItemCreateRequest {
+        item_to_monitor: request::value_of(node),
+        monitoring_mode: MonitoringMode::Reporting,
+        requested_parameters: MonitoringParameters {
+            client_handle: u32::try_from(number + 1).unwrap_or(u32::MAX),
+            sampling_interval: sampling * 1e3,
+            filter: ExtensionObject::null(),
+            queue_size,
+            discard_oldest: true,
+        },
+    }
+}

@@ -1,0 +1,249 @@
+//! The work within one session: subscribe, refresh, and see that data really flows.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use opcua::client::{Session, SessionPollResult, SubscriptionActivity};
+use opcua::types::{Error, NodeId, ReadValueId, StatusCode};
+use parking_lot::Mutex;
+
+use super::address::Namespaces;
+use super::receive::Receiver;
+use super::request;
+use super::subscribe::{Addresses, Subscription};
+use super::{is_publish, log_event};
+use crate::config::OpcUaConfig;
+use crate::source::SourceState;
+use crate::source::emit::{Emitter, now};
+use crate::source::report::Reporter;
+use crate::types::Timestamp;
+
+const TICK: Duration = Duration::from_millis(250);
+/// A source without a usable value for so long is shown as stale.
+const STALE_AFTER: Duration = Duration::from_secs(5);
+const REFRESH_EVERY: Duration = Duration::from_secs(1);
+/// A failed request may be the first sign of a lost connection: the session's own keep-alive gets this time to say so.
+const KEEP_ALIVE_TIME: Duration = Duration::from_secs(3);
+/// Clocks that differ by more are worth mentioning, in seconds.
+const CLOCK_DIFFERENCE: f64 = 2.0;
+/// After so many silent subscriptions in a row the patience no longer grows (doubling each time).
+const MOST_DOUBLINGS: u32 = 5;
+
+/// Why the session is given up.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub state: SourceState,
+    pub text: String,
+}
+
+/// Why a subscription is given up.
+enum Fault {
+    Request(Error),
+    Silent(String),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Request(error)
+    }
+}
+
+/// State that outlives sessions.
+pub(super) struct Watch<'a> {
+    config: &'a OpcUaConfig,
+    emitter: &'a Emitter,
+    reporter: &'a Reporter,
+    receiver: Arc<Receiver>,
+    namespaces: Mutex<Namespaces>,
+    remark: Option<String>,
+    connected_before: AtomicBool,
+    /// Silent subscriptions since data last flowed for long.
+    silent: AtomicU32,
+    last_publish: Mutex<Instant>,
+    unsubscribed: AtomicBool,
+}
+
+impl<'a> Watch<'a> {
+    pub fn new(config: &'a OpcUaConfig, emitter: &'a Emitter, reporter: &'a Reporter, receiver: Arc<Receiver>) -> Self {
+        Self {
+            config,
+            emitter,
+            reporter,
+            receiver,
+            namespaces: Mutex::default(),
+            remark: None,
+            connected_before: AtomicBool::new(false),
+            silent: AtomicU32::new(0),
+            last_publish: Mutex::new(Instant::now()),
+            unsubscribed: AtomicBool::new(false),
+        }
+    }
+
+    /// Something about the connection that ought to be put right; shown beside the state.
+    pub fn set_remark(&mut self, remark: Option<String>) {
+        self.remark = remark;
+    }
+
+    /// True from the second call on.
+    pub fn has_connected_before(&self) -> bool {
+        self.connected_before.swap(true, Ordering::Relaxed)
+    }
+
+    /// An event of the session.
+    pub fn note(&self, event: &SessionPollResult) {
+        if is_publish(event) {
+            *self.last_publish.lock() = Instant::now();
+        } else if let SessionPollResult::Subscription(SubscriptionActivity::PublishFailed(StatusCode::BadNoSubscription)) = event {
+            self.unsubscribed.store(true, Ordering::Relaxed);
+        }
+        log_event(event);
+    }
+
+    /// Works with a connected session until that makes no sense any more. Cancelled where the connection is lost.
+    pub async fn run(&self, session: Arc<Session>) -> Trouble {
+        for attempt in 0.. {
+            let fault = match self.subscribe_and_watch(&session).await {
+                Ok(never) => match never {},
+                Err(fault) => fault,
+            };
+            match fault {
+                Fault::Request(e) => {
+                    tracing::debug!(error = %e, "request failed");
+                    tokio::time::sleep(KEEP_ALIVE_TIME).await;
+                    return Trouble {
+                        state: SourceState::Down,
+                        text: format!("the PLC refuses a request: {}; connecting anew", e.status()),
+                    };
+                }
+                Fault::Silent(text) => {
+                    self.silent.fetch_add(1, Ordering::Relaxed);
+                    self.reporter.set(SourceState::Stale, &format!("{text}; subscribing anew"));
+                    if attempt > 0 {
+                        return Trouble { state: SourceState::Stale, text: format!("{text}; connecting anew") };
+                    }
+                }
+            }
+        }
+        Trouble { state: SourceState::Down, text: "connecting anew".into() }
+    }
+
+    async fn subscribe_and_watch(&self, session: &Session) -> Result<Infallible, Fault> {
+        let facts = request::server_facts(session).await?;
+        if let Some(time) = facts.time {
+            self.receiver.set_plc_time(time);
+        }
+        let namespaces = {
+            let mut namespaces = self.namespaces.lock();
+            namespaces.update(facts.namespaces);
+            namespaces.clone()
+        };
+        let place = Addresses { namespace: self.config.namespace.as_deref(), namespaces: &namespaces };
+        delete_old(session).await;
+        let mut subscription = Subscription::create(session, self.config, self.emitter.tags(), &self.receiver, facts.limits).await?;
+        subscription.add(session, &place, None).await?;
+        self.unsubscribed.store(false, Ordering::Relaxed);
+        *self.last_publish.lock() = Instant::now();
+
+        let started = (Instant::now(), now());
+        let doublings = self.silent.load(Ordering::Relaxed).min(MOST_DOUBLINGS);
+        let patience = (self.config.silence * 2u32.pow(doublings)).max(subscription.keep_alive * 2 + Duration::from_secs(1));
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut refresh_at = Instant::now() + REFRESH_EVERY;
+        loop {
+            ticks.tick().await;
+            if let Some(again) = subscription.to_retry() {
+                subscription.add(session, &place, Some(again)).await?;
+            }
+            if Instant::now() >= refresh_at {
+                refresh_at = Instant::now() + REFRESH_EVERY;
+                self.refresh(session, &mut subscription).await?;
+                subscription.repeat_failed();
+            }
+            self.check(patience).map_err(Fault::Silent)?;
+            if started.0.elapsed() > patience * 10 {
+                self.silent.store(0, Ordering::Relaxed);
+            }
+            self.report(&subscription, started.1);
+        }
+    }
+
+    /// Reads what has had no notification for a while, and the PLC's clock with it.
+    async fn refresh(&self, session: &Session, subscription: &mut Subscription<'_>) -> Result<(), Error> {
+        let due: Vec<(usize, NodeId)> = subscription.nodes_of(&self.receiver.due(self.config.silence));
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut nodes: Vec<ReadValueId> = vec![request::current_time()];
+        nodes.extend(due.iter().map(|(_, node)| request::value_of(node.clone())));
+        let mut answers = request::read_all(session, &nodes, &mut subscription.limits.read).await?.into_iter();
+        if let Some(time) = answers.next().as_ref().and_then(request::as_time) {
+            self.receiver.set_plc_time(time);
+        }
+        for ((tag, _), data) in due.into_iter().zip(answers) {
+            let sampling = self.emitter.tags()[tag].sampling.unwrap_or(subscription.publishing_interval);
+            self.receiver.refreshed(tag, data, subscription.publishing_interval + sampling);
+        }
+        Ok(())
+    }
+
+    /// Whether the subscription still works; else what is wrong.
+    fn check(&self, patience: Duration) -> Result<(), String> {
+        let quiet = self.last_publish.lock().elapsed();
+        if self.receiver.has_ended() || self.unsubscribed.load(Ordering::Relaxed) {
+            Err("the PLC has ended the subscription".into())
+        } else if quiet > patience {
+            Err(format!("connected, but nothing published for {} s", quiet.as_secs()))
+        } else if let Some(tag) = self.receiver.silent(patience) {
+            Err(format!("connected, but changes of `{}` are not published", self.emitter.tags()[tag].name))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn report(&self, subscription: &Subscription<'_>, started: Timestamp) {
+        let (last_good, tags) = (self.emitter.last_good(), self.emitter.tags().len());
+        let flowing = last_good >= started || tags == 0;
+        if flowing && (tags == 0 || now().since(last_good) < STALE_AFTER) {
+            self.reporter.set(SourceState::Connected, &self.text(subscription));
+        } else if now().since(last_good.max(started)) >= STALE_AFTER {
+            let text = format!("connected, but no usable value for {} s or more; {}", STALE_AFTER.as_secs(), self.text(subscription));
+            self.reporter.set(SourceState::Stale, &text);
+        } else {
+            self.reporter.refresh();
+        }
+    }
+
+    fn text(&self, subscription: &Subscription<'_>) -> String {
+        let (failed, tags) = (subscription.failed(), self.emitter.tags());
+        let mut parts = vec![format!(
+            "{} of {} values subscribed, published every {} ms",
+            tags.len() - failed.len(),
+            tags.len(),
+            subscription.publishing_interval.as_millis()
+        )];
+        parts.extend(failed.iter().take(3).map(|f| format!("`{}` has no value: {}", tags[f.tag].name, f.reason)));
+        if failed.len() > 3 {
+            parts.push(format!("and {} more", failed.len() - 3));
+        }
+        let offset = self.receiver.clock_offset_secs();
+        if offset.abs() > CLOCK_DIFFERENCE {
+            let side = if offset > 0.0 { "ahead" } else { "behind" };
+            parts.push(format!("the PLC's clock is {:.0} s {side}: set the clocks", offset.abs()));
+        }
+        parts.extend(self.remark.clone());
+        parts.join("; ")
+    }
+}
+
+/// Ends what is left of the last subscription in this session; a server that has forgotten it is right.
+async fn delete_old(session: &Session) {
+    let ids = session.subscription_state.lock().subscription_ids();
+    if let Some(ids) = ids
+        && let Err(e) = session.delete_subscriptions(&ids).await
+    {
+        tracing::debug!(error = %e, "old subscriptions not deleted");
+    }
+}

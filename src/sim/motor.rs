@@ -6,7 +6,7 @@
 //! | 3rd harmonic of the flux | grows with the square of the magnetisation (saturated teeth) | Chapman |
 //! | slot harmonics of the flux | `f ((R/p)(1-s) ± 1)` with R rotor bars and p pole pairs | P. Vas, *Parameter Estimation, Condition Monitoring, and Diagnosis of Electrical Machines* |
 //! | eccentricity | `f (1 ± (1-s)/p)` | Vas |
-//! | inter-turn short | `f (k ± n(1-s)/p)`, k = 1, 3, 5: odd harmonics and sidebands, unequal currents, heat | J. Penman et al., *Detection and location of interturn short circuits in the stator windings of operating motors* |
+//! | inter-turn short | `f (k ± n(1-s)/p)`, k = 1, 3, 5: a weaker fundamental, odd harmonics and sidebands, unequal currents, heat | J. Penman et al., *Detection and location of interturn short circuits in the stator windings of operating motors* |
 //! | winding temperature | first order: `tau dT/dt = ambient + Rth · losses - T` | Fitzgerald |
 //! | vibration | unbalance at the rotation frequency with its square, misalignment at twice, magnetic pull at `2 f` with the flux squared, bearing (outer race) tones | R. B. Randall, *Vibration-based Condition Monitoring* |
 //!
@@ -53,7 +53,7 @@ const BALL_PASS: f64 = 3.58;
 /// Inherent unbalance of the three currents.
 const PHASE_UNBALANCE: [f64; 3] = [0.005, -0.008, 0.003];
 /// Change of the three currents at a full inter-turn short.
-const PHASE_INTER_TURN: [f64; 3] = [0.14, -0.03, 0.05];
+const PHASE_INTER_TURN: [f64; 3] = [0.16, -0.1, 0.08];
 
 /// What is done to the motor, and what is wrong with it.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -84,13 +84,13 @@ impl Condition {
 /// A single wrong row.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Spike {
-    /// Two of the currents read a quarter and a fifth too much.
+    /// The currents read a quarter too much.
     Current,
     /// The temperature reads 12 K too much.
     Temperature,
     /// A knock on the vibration sensor: one sample of 4 mm/s.
     Vibration,
-    /// The flux sensor reads a fifth too little, and the speed sensor misses pulses.
+    /// The flux sensor is saturated: clipped at 80 % of its peak.
     Flux,
 }
 
@@ -240,7 +240,7 @@ impl Motor {
         let magnetisation = state.magnetisation();
         // amplitude over the fundamental; multiples of the supply and of the shaft angle
         let parts = [
-            (1.0, 1.0, 0.0),
+            (1.0 - 0.1 * short, 1.0, 0.0),
             (0.02 + 0.04 * magnetisation.powi(2) + 0.1 * short, 3.0, 0.0),
             (0.012 + 0.05 * short, 5.0, 0.0),
             (0.006 + 0.015 * short, 7.0, 0.0),
@@ -254,7 +254,7 @@ impl Motor {
         let gain = (1.0 - condition.sensor_ageing) * state.tooth_flux;
         let components = parts.map(|(part, electrical, mechanical)| {
             // The fundamental fluctuates with the supply alone, the small parts on their own as well.
-            let own = if part == 1.0 { 1.0 } else { 1.0 + 0.05 * normal(&mut self.rng) };
+            let own = if (electrical, mechanical) == (1.0, 0.0) { 1.0 } else { 1.0 + 0.05 * normal(&mut self.rng) };
             self.component(gain * part * own, electrical, mechanical, frequency, state.speed)
         });
         let mut block = self.noise(0.002);
@@ -292,18 +292,15 @@ impl Motor {
 
     fn disturb(&mut self, spike: Spike, cycle: &mut Cycle) {
         match spike {
-            Spike::Current => {
-                cycle.currents[0] *= 1.25;
-                cycle.currents[1] *= 1.2;
-            }
+            Spike::Current => cycle.currents = cycle.currents.map(|current| 1.25 * current),
             Spike::Temperature => cycle.temperature += 12.0,
             Spike::Vibration => {
                 let at = self.rng.gen_range(0..BLOCK_LENGTH);
                 cycle.vibration = cycle.vibration.iter().enumerate().map(|(i, x)| if i == at { 4.0 } else { *x }).collect();
             }
             Spike::Flux => {
-                cycle.flux = cycle.flux.iter().map(|x| 0.8 * x).collect();
-                cycle.speed *= 0.97;
+                let limit = 0.8 * cycle.flux.iter().fold(0f64, |peak, x| peak.max(x.abs()));
+                cycle.flux = cycle.flux.iter().map(|x| x.clamp(-limit, limit)).collect();
             }
         }
     }

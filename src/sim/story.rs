@@ -120,7 +120,7 @@ const PHASES: &[Phase] = &[
     Phase::healthy("Back to 164 V", 120, "The trained setting again: the verdicts are back, no drift."),
     Phase {
         spikes: true,
-        ..Phase::healthy("Spikes", 120, "A single wrong row every seven seconds: at most an anomaly each, no drift and no fault.")
+        ..Phase::healthy("Spikes", 120, "A single wrong row every seven seconds: an anomaly at most, no drift and no fault.")
     },
     Phase {
         actual: Actual::Drift,

@@ -95,8 +95,9 @@ impl Cli {
     fn default_level(&self) -> &'static str {
         match self.command {
             #[cfg(feature = "gateway")]
-            Command::Run(_) => "info,opcua=error,sled=warn",
-            _ => "warn,opcua=error,sled=warn,driftgate=error",
+            Command::Run(_) => concat!("info,sled=warn,", "opcua_client=off,opcua_core=off,opcua_crypto=error,opcua_server=error"),
+            // What the OPC UA library says of a lost connection, the gateway says in its own words.
+            _ => "warn,driftgate=error,opcua_client=off,opcua_core=off,opcua_crypto=off,opcua_server=off",
         }
     }
 }

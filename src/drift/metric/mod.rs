@@ -1,9 +1,35 @@
 //! The metrics of drift: one file each, pure functions on slices.
+//!
+//! ```text
+//! Reference (sorted once, cells frozen) ─┐
+//!                                        ├─▶ numerical(metric) ──▶ Outcome {statistic, p_value, score} ──▶ exceeded, index
+//! current sample (sorted) ───────────────┘                    └──▶ NotApplicable (typed, never NaN)
+//! counts per class of both ──────────────▶ categorical(metric) ──▶ the same
+//! ```
+//!
+//! An outcome depends on the two samples alone: not on their order, and, as a verdict, not on the unit or the direction of the
+//! signal. [`exceeded`] and [`index`] read a score: a p-value at or below its threshold and a distance at or above it are drift,
+//! and the index is 1.0 there.
+
+pub mod kolmogorov_smirnov;
+pub mod psi;
+pub mod wasserstein;
+
+mod cells;
+mod kolmogorov;
+mod moments;
+mod outcome;
+mod reference;
+mod shares;
+mod walk;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use outcome::{NotApplicable, Outcome, Refusal};
+pub use reference::{Reference, Scratch, sort_finite};
 
 /// A metric by its name in configuration, files and messages.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -62,6 +88,124 @@ impl Metric {
     }
 }
 
+impl Metric {
+    /// Judged by a p-value (small is drift); the others are distances (large is drift).
+    pub const fn is_p_value(self) -> bool {
+        !matches!(
+            self,
+            Self::Wasserstein | Self::EnergyDistance | Self::KullbackLeibler | Self::Psi | Self::JensenShannon | Self::Hellinger
+        )
+    }
+
+    /// The field's uncalibrated threshold: 0.05 for p-values, 0.1 for distances.
+    pub const fn default_threshold(self) -> f64 {
+        if self.is_p_value() { 0.05 } else { 0.1 }
+    }
+
+    /// Compares counts of classes.
+    pub const fn is_categorical(self) -> bool {
+        matches!(self, Self::ChiSquared | Self::ZTest | Self::FisherExact | Self::GTest | Self::TotalVariation) || self.is_binned()
+    }
+
+    /// Compares numbers.
+    pub const fn is_numerical(self) -> bool {
+        !self.is_categorical() || self.is_binned()
+    }
+
+    /// Works on shares of cells: of classes, or of numbers by the reference's cells.
+    const fn is_binned(self) -> bool {
+        matches!(self, Self::KullbackLeibler | Self::Psi | Self::JensenShannon | Self::Hellinger)
+    }
+}
+
+/// Compares a current sample of numbers with the reference.
+///
+/// `current_sorted` is finite and ascending, as [`sort_finite`] makes it. The default variant of each metric; the others are
+/// parameters of the functions in its own file.
+///
+/// # Errors
+/// [`NotApplicable`] says why there is no answer; [`NotApplicable::NotNumerical`] for a metric of classes.
+pub fn numerical(metric: Metric, reference: &Reference, current_sorted: &[f64], scratch: &mut Scratch) -> Result<Outcome, NotApplicable> {
+    if !metric.is_numerical() {
+        return Err(NotApplicable::NotNumerical(metric));
+    }
+    check_sorted(current_sorted)?;
+    match metric {
+        Metric::KolmogorovSmirnov => kolmogorov_smirnov::test(reference, current_sorted, kolmogorov_smirnov::Method::Auto, scratch),
+        Metric::Wasserstein => wasserstein::test(reference, current_sorted),
+        _ => binned(metric, reference, current_sorted, scratch),
+    }
+}
+
+/// Compares the counts of classes of two samples: one entry per class of the union, in the same order on both sides.
+///
+/// # Errors
+/// [`NotApplicable`] says why there is no answer; [`NotApplicable::NotCategorical`] for a metric of numbers.
+pub fn categorical(metric: Metric, reference: &[u64], current: &[u64]) -> Result<Outcome, NotApplicable> {
+    if !metric.is_categorical() {
+        return Err(NotApplicable::NotCategorical(metric));
+    }
+    if reference.len() != current.len() {
+        return Err(NotApplicable::UnequalClasses { reference: reference.len(), current: current.len() });
+    }
+    if reference.iter().all(|c| *c == 0) || current.iter().all(|c| *c == 0) {
+        return Err(NotApplicable::Empty);
+    }
+    let as_float = |counts: &[u64]| counts.iter().map(|c| *c as f64).collect::<Vec<_>>();
+    let (r, c) = (as_float(reference), as_float(current));
+    let mut scratch = Scratch::new();
+    shares::of(&r, &mut scratch.p);
+    shares::of(&c, &mut scratch.q);
+    of_shares(metric, r.iter().sum(), c.iter().sum(), &mut scratch)
+}
+
+fn binned(metric: Metric, reference: &Reference, current: &[f64], scratch: &mut Scratch) -> Result<Outcome, NotApplicable> {
+    let cells = reference.cells();
+    cells.count(current, &mut scratch.row);
+    shares::of(cells.counts(), &mut scratch.p);
+    shares::of(&scratch.row, &mut scratch.q);
+    of_shares(metric, reference.len() as f64, current.len() as f64, scratch)
+}
+
+/// The metrics of shares on `scratch.p` (of n values) and `scratch.q` (of m).
+fn of_shares(_metric: Metric, n: f64, m: f64, scratch: &mut Scratch) -> Result<Outcome, NotApplicable> {
+    let Scratch { p, q, .. } = scratch;
+    shares::fill(p, n, q, m);
+    psi::of_shares(p, q)
+}
+
+/// Not empty, finite, ascending.
+fn check_sorted(current: &[f64]) -> Result<(), NotApplicable> {
+    let (Some(first), Some(last)) = (current.first(), current.last()) else {
+        return Err(NotApplicable::Empty);
+    };
+    // NaN fails every comparison
+    if first.is_finite() && last.is_finite() && current.windows(2).all(|w| w[0] <= w[1]) { Ok(()) } else { Err(NotApplicable::NotSorted) }
+}
+
+/// The score says drift: a p-value at or below the threshold, a distance at or above it.
+pub fn exceeded(metric: Metric, outcome: &Outcome, threshold: f64) -> bool {
+    if metric.is_p_value() { outcome.score <= threshold } else { outcome.score >= threshold }
+}
+
+/// How near a score is to its threshold: 1.0 at the threshold, larger beyond it, never negative, always finite.
+///
+/// A distance: value / threshold. A p-value: `ln p / ln threshold`, p not below 1e-300.
+pub fn index(metric: Metric, score: f64, threshold: f64) -> f64 {
+    let index = if metric.is_p_value() {
+        // thresholds of 0 and 1 have no logarithm to divide by
+        score.clamp(P_FLOOR, 1.0).ln() / threshold.clamp(P_FLOOR, 1.0 - f64::EPSILON).ln()
+    } else {
+        score / threshold.max(f64::MIN_POSITIVE)
+    };
+    index.clamp(0.0, INDEX_CAP)
+}
+
+/// Smallest p-value of an index.
+const P_FLOOR: f64 = 1e-300;
+/// Largest index.
+const INDEX_CAP: f64 = 1e9;
+
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -102,6 +246,40 @@ pub struct UnknownMetric(String);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn index_is_one_at_the_threshold_and_always_finite() {
+        assert!((index(Metric::KolmogorovSmirnov, 0.05, 0.05) - 1.0).abs() < 1e-15);
+        assert!((index(Metric::KolmogorovSmirnov, 0.0025, 0.05) - 2.0).abs() < 1e-12);
+        assert_eq!(index(Metric::Wasserstein, 0.3, 0.1), 0.3 / 0.1);
+        for metric in Metric::all() {
+            for score in [0.0, 1e-320, 0.5, 1.0, 1e300] {
+                for threshold in [0.0, 1e-320, 0.05, 1.0, 1e300] {
+                    let index = index(metric, score, threshold);
+                    assert!((0.0..=INDEX_CAP).contains(&index), "{metric} {score} {threshold}: {index}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn exceeded_includes_the_threshold() {
+        let p = Outcome::p(1.0, 0.05).unwrap();
+        let d = Outcome::distance(0.1).unwrap();
+        assert!(exceeded(Metric::KolmogorovSmirnov, &p, 0.05) && !exceeded(Metric::KolmogorovSmirnov, &p, 0.049));
+        assert!(exceeded(Metric::Psi, &d, 0.1) && !exceeded(Metric::Psi, &d, 0.101));
+    }
+
+    #[test]
+    fn a_malformed_sample_is_an_answer() {
+        let r = Reference::new(&[1.0, 2.0]).unwrap();
+        let ask = |current: &[f64]| numerical(Metric::KolmogorovSmirnov, &r, current, &mut Scratch::new()).unwrap_err();
+        assert_eq!(ask(&[]), NotApplicable::Empty);
+        assert_eq!(ask(&[2.0, 1.0]), NotApplicable::NotSorted);
+        assert_eq!(ask(&[1.0, f64::NAN, 3.0]), NotApplicable::NotSorted);
+        assert_eq!(ask(&[1.0, f64::INFINITY]), NotApplicable::NotSorted);
+        assert_eq!(numerical(Metric::ChiSquared, &r, &[1.0], &mut Scratch::new()), Err(NotApplicable::NotNumerical(Metric::ChiSquared)));
+    }
 
     #[test]
     fn names_are_unique_and_read_back() {

@@ -1,0 +1,41 @@
+//! Wasserstein distance of order 1 in units of the reference's spread: how far the sample has moved, in standard deviations.
+//!
+//! Formula: `W = 1/s integral |F(v) - G(v)| dv`, where s is the reference's standard deviation (divisor n). Range: 0 upward; a shift by one
+//! standard deviation gives 1.
+//!
+//! Behaviour: grows with the size of a change, not with the number of values; sees shifts, changes of spread and outliers. Limits: noise
+//! alone gives about `1.1 / sqrt(m)`, so the default threshold of 0.1 wants several hundred values. A reference without spread has no
+//! unit to measure in: [`NotApplicable::Constant`].
+//! Siblings: [`super::energy_distance`] (squared gaps), [`super::kolmogorov_smirnov`] (largest gap, with p-value).
+//! Reference: Villani, Optimal Transport, 2009; for samples on the line, Vallender 1974.
+//!
+//! ```
+//! use driftgate::drift::metric::{Metric, Reference, Scratch, numerical};
+//!
+//! let reference = Reference::new(&[-1.0, 1.0]).unwrap();
+//! let outcome = numerical(Metric::Wasserstein, &reference, &[1.0, 3.0], &mut Scratch::new()).unwrap();
+//! assert_eq!(outcome.score, 2.0);
+//! ```
+
+use super::{NotApplicable, Outcome, Reference};
+
+/// The distance in standard deviations of the reference.
+///
+/// # Errors
+/// [`NotApplicable::Empty`]; [`NotApplicable::Constant`] for a reference without spread.
+pub fn test(reference: &Reference, current: &[f64]) -> Result<Outcome, NotApplicable> {
+    if current.is_empty() {
+        return Err(NotApplicable::Empty);
+    }
+    let sd = reference.sd_population();
+    if sd == 0.0 {
+        return Err(NotApplicable::Constant);
+    }
+    Outcome::distance(distance(reference.sorted(), current) / sd)
+}
+
+/// `integral |F - G|` of two ascending, non-empty samples, in their unit.
+pub(super) fn distance(x: &[f64], y: &[f64]) -> f64 {
+    let (n, m) = (x.len() as f64, y.len() as f64);
+    super::walk::integrate(x, y, |gap| gap.abs()) / (n * m)
+}

@@ -34,11 +34,11 @@ pub fn test(reference: &[u64], current: &[u64]) -> Result<Outcome, NotApplicable
 }
 
 /// Goodness of fit: the reference's shares taken as exact. Drops as soon as a class is new; kept for comparison with programs that
-/// do so. `None` for p where there is one class only.
-pub(super) fn goodness_of_fit(counts: &Counts) -> Option<f64> {
+/// do so. Statistic and p; `None` where there is one class only.
+pub(super) fn goodness_of_fit(counts: &Counts) -> Option<(f64, f64)> {
     let (n, m) = counts.totals();
     let statistic: f64 = counts.seen().map(|(r, c)| (c - r * m / n) * ((c - r * m / n) / (r * m / n))).sum();
-    (counts.classes() > 1).then(|| chi_squared_sf(statistic, (counts.classes() - 1) as f64))
+    (counts.classes() > 1).then(|| (statistic, chi_squared_sf(statistic, (counts.classes() - 1) as f64)))
 }
 
 /// p of a chi-squared statistic over so many classes.

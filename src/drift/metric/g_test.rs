@@ -33,10 +33,10 @@ pub fn test(reference: &[u64], current: &[u64]) -> Result<Outcome, NotApplicable
     chi_squared::p_value(statistic.max(0.0), counts.classes())
 }
 
-/// Goodness of fit to the reference's counts taken as exact; `None` where there is one class only.
-pub(super) fn goodness_of_fit(counts: &Counts) -> Option<f64> {
+/// Goodness of fit to the reference's counts taken as exact: statistic and p; `None` where there is one class only.
+pub(super) fn goodness_of_fit(counts: &Counts) -> Option<(f64, f64)> {
     let (n, m) = counts.totals();
     let term = |(r, c): (f64, f64)| if c > 0.0 { c * (c * n / (r * m)).ln() } else { 0.0 };
     let statistic = 2.0 * counts.seen().map(term).sum::<f64>();
-    (counts.classes() > 1).then(|| chi_squared_sf(statistic, (counts.classes() - 1) as f64))
+    (counts.classes() > 1).then(|| (statistic, chi_squared_sf(statistic, (counts.classes() - 1) as f64)))
 }

@@ -34,8 +34,19 @@ pub fn test(reference: &Reference, current: &[f64]) -> Result<Outcome, NotApplic
     Outcome::distance(distance(reference.sorted(), current) / sd)
 }
 
+/// The distance in the signal's unit.
+///
+/// # Errors
+/// [`NotApplicable::Empty`].
+pub fn unscaled(reference: &Reference, current: &[f64]) -> Result<f64, NotApplicable> {
+    if current.is_empty() {
+        return Err(NotApplicable::Empty);
+    }
+    Ok(distance(reference.sorted(), current))
+}
+
 /// `integral |F - G|` of two ascending, non-empty samples, in their unit.
-pub(super) fn distance(x: &[f64], y: &[f64]) -> f64 {
+fn distance(x: &[f64], y: &[f64]) -> f64 {
     let (n, m) = (x.len() as f64, y.len() as f64);
     super::walk::integrate(x, y, |gap| gap.abs()) / (n * m)
 }

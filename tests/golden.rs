@@ -12,9 +12,9 @@ use driftgate::drift::metric::{
 use serde_json::Value;
 
 /// Results in the file, comparisons made of them, results that are skipped.
-const RESULTS: usize = 0;
-const COMPARISONS: usize = 0;
-const SKIPPED: usize = 0;
+const RESULTS: usize = 4_562;
+const COMPARISONS: usize = 10_965;
+const SKIPPED: usize = 123;
 
 /// `|a - b| <= absolute + relative * |b|`
 #[derive(Copy, Clone)]
@@ -435,6 +435,12 @@ fn finite(theirs: &Value) -> Value {
     theirs
 }
 
+/// Where the library's answer depends on the hash seed of its process.
+const UNSTABLE: &[(&str, &str)] = &[
+    ("P-C-007 evidently.TVD", "equal distances that differ in the last place: the library's sums follow the order of a set"),
+    ("P-C-057 evidently.fisher_exact", "three classes over both sides: the library's 2 x 2 table follows the order of a set"),
+];
+
 fn evidently_categorical(id: &str, test: &str, theirs: &Value, expected: &Value, r: &[u64], c: &[u64], tally: &mut Tally) {
     let place = format!("{id} evidently.{test}");
     let metric: Metric = if test == "_default" {
@@ -454,5 +460,8 @@ fn evidently_categorical(id: &str, test: &str, theirs: &Value, expected: &Value,
         Metric::Hellinger => within(1e-7, 1e-6),
         _ => within(1e-9, 1e-12),
     };
+    if let Some((_, why)) = UNSTABLE.iter().find(|(unstable, _)| *unstable == place) {
+        return tally.skip(&place, why);
+    }
     verdict(&place, metric, evidently::categorical(metric, r, c), theirs, score, tolerance, metric == Metric::TotalVariation, tally);
 }

@@ -147,6 +147,10 @@ fn permuted(x: &[f64], y: &[f64], scratch: &mut Scratch) -> f64 {
     let sizes = &mut scratch.p;
     sizes.clear();
     groups(x, y, |g| sizes.push((g.in_x + g.in_y) as f64));
+    // the mirror image draws the same splits
+    if sizes.iter().rev().lt(sizes.iter()) {
+        sizes.reverse();
+    }
     let observed = a2(x, y) * (1.0 - 1e-12);
     let scale = (all as f64 - 1.0) / (all * all) as f64 * (1.0 / n as f64 + 1.0 / y.len() as f64);
     let mut rng = generator();

@@ -276,6 +276,16 @@ mod tests {
     }
 
     #[test]
+    fn the_mirror_image_has_the_same_answer() {
+        let squared = |n, step| wave(n, step, 4.0).iter().map(|v| v * v).collect::<Vec<_>>();
+        let turned = |v: &[f64]| v.iter().rev().map(|v| -v).collect::<Vec<_>>();
+        let (x, y) = (squared(900, 0.7), squared(620, 0.71));
+        let ask = |x: &[f64], y: &[f64]| test(&Reference::new(x).unwrap(), y, Options::default()).unwrap();
+        let (a, b) = (ask(&x, &y), ask(&turned(&x), &turned(&y)));
+        assert!(a.score == b.score && (a.statistic - b.statistic).abs() < 1e-12, "{a:?} {b:?}");
+    }
+
+    #[test]
     fn drift_is_seen_and_its_absence_too() {
         let r = Reference::new(&wave(800, 0.7, 0.0)).unwrap();
         let p = |shift| test(&r, &wave(700, 1.3, shift), Options::default()).unwrap().score;

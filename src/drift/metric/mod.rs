@@ -11,22 +11,43 @@
 //! signal. [`exceeded`] and [`index`] read a score: a p-value at or below its threshold and a distance at or above it are drift,
 //! and the index is 1.0 there.
 
+pub mod anderson_darling;
+pub mod chi_squared;
+pub mod cramer_von_mises;
+pub mod energy_distance;
+pub mod epps_singleton;
+pub mod evidently;
+pub mod fisher_exact;
+pub mod g_test;
+pub mod hellinger;
+pub mod jensen_shannon;
 pub mod kolmogorov_smirnov;
+pub mod kullback_leibler;
+pub mod mann_whitney_u;
+pub mod mmd;
 pub mod psi;
+pub mod t_test;
+pub mod total_variation;
 pub mod wasserstein;
+pub mod z_test;
 
 mod cells;
+mod counts;
+mod hypergeometric;
 mod kolmogorov;
 mod moments;
 mod outcome;
 mod reference;
 mod shares;
+mod special;
 mod walk;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use counts::Counts;
 
 pub use outcome::{NotApplicable, Outcome, Refusal};
 pub use reference::{Reference, Scratch, sort_finite};
@@ -126,14 +147,25 @@ impl Metric {
 /// # Errors
 /// [`NotApplicable`] says why there is no answer; [`NotApplicable::NotNumerical`] for a metric of classes.
 pub fn numerical(metric: Metric, reference: &Reference, current_sorted: &[f64], scratch: &mut Scratch) -> Result<Outcome, NotApplicable> {
-    if !metric.is_numerical() {
-        return Err(NotApplicable::NotNumerical(metric));
-    }
     check_sorted(current_sorted)?;
     match metric {
         Metric::KolmogorovSmirnov => kolmogorov_smirnov::test(reference, current_sorted, kolmogorov_smirnov::Method::Auto, scratch),
         Metric::Wasserstein => wasserstein::test(reference, current_sorted),
-        _ => binned(metric, reference, current_sorted, scratch),
+        Metric::AndersonDarling => anderson_darling::test(reference, current_sorted, scratch),
+        Metric::CramerVonMises => cramer_von_mises::test(reference, current_sorted, cramer_von_mises::Method::Auto),
+        Metric::MannWhitneyU => {
+            mann_whitney_u::test(reference, current_sorted, mann_whitney_u::Alternative::TwoSided, mann_whitney_u::Method::Auto)
+        }
+        Metric::EnergyDistance => energy_distance::test(reference, current_sorted),
+        Metric::EppsSingleton => epps_singleton::test(reference, current_sorted),
+        Metric::TTest => t_test::test(reference, current_sorted, t_test::Variances::Any),
+        Metric::Mmd => mmd::test(reference, current_sorted, mmd::Options::default()),
+        Metric::KullbackLeibler | Metric::Psi | Metric::JensenShannon | Metric::Hellinger => {
+            binned(metric, reference, current_sorted, scratch)
+        }
+        Metric::ChiSquared | Metric::ZTest | Metric::FisherExact | Metric::GTest | Metric::TotalVariation => {
+            Err(NotApplicable::NotNumerical(metric))
+        }
     }
 }
 
@@ -142,21 +174,22 @@ pub fn numerical(metric: Metric, reference: &Reference, current_sorted: &[f64], 
 /// # Errors
 /// [`NotApplicable`] says why there is no answer; [`NotApplicable::NotCategorical`] for a metric of numbers.
 pub fn categorical(metric: Metric, reference: &[u64], current: &[u64]) -> Result<Outcome, NotApplicable> {
-    if !metric.is_categorical() {
-        return Err(NotApplicable::NotCategorical(metric));
+    match metric {
+        Metric::ChiSquared => chi_squared::test(reference, current),
+        Metric::ZTest => z_test::test(reference, current, z_test::Variance::Pooled),
+        Metric::FisherExact => fisher_exact::test(reference, current),
+        Metric::GTest => g_test::test(reference, current),
+        Metric::TotalVariation => total_variation::test(reference, current, total_variation::DRAWS),
+        Metric::KullbackLeibler | Metric::Psi | Metric::JensenShannon | Metric::Hellinger => {
+            let counts = Counts::new(reference, current)?;
+            let (n, m) = counts.totals();
+            let mut scratch = Scratch::new();
+            scratch.p.extend(counts.seen().map(|(r, _)| r / n));
+            scratch.q.extend(counts.seen().map(|(_, c)| c / m));
+            of_shares(metric, n, m, &mut scratch)
+        }
+        _ => Err(NotApplicable::NotCategorical(metric)),
     }
-    if reference.len() != current.len() {
-        return Err(NotApplicable::UnequalClasses { reference: reference.len(), current: current.len() });
-    }
-    if reference.iter().all(|c| *c == 0) || current.iter().all(|c| *c == 0) {
-        return Err(NotApplicable::Empty);
-    }
-    let as_float = |counts: &[u64]| counts.iter().map(|c| *c as f64).collect::<Vec<_>>();
-    let (r, c) = (as_float(reference), as_float(current));
-    let mut scratch = Scratch::new();
-    shares::of(&r, &mut scratch.p);
-    shares::of(&c, &mut scratch.q);
-    of_shares(metric, r.iter().sum(), c.iter().sum(), &mut scratch)
 }
 
 fn binned(metric: Metric, reference: &Reference, current: &[f64], scratch: &mut Scratch) -> Result<Outcome, NotApplicable> {
@@ -168,10 +201,22 @@ fn binned(metric: Metric, reference: &Reference, current: &[f64], scratch: &mut 
 }
 
 /// The metrics of shares on `scratch.p` (of n values) and `scratch.q` (of m).
-fn of_shares(_metric: Metric, n: f64, m: f64, scratch: &mut Scratch) -> Result<Outcome, NotApplicable> {
+fn of_shares(metric: Metric, n: f64, m: f64, scratch: &mut Scratch) -> Result<Outcome, NotApplicable> {
     let Scratch { p, q, .. } = scratch;
-    shares::fill(p, n, q, m);
-    psi::of_shares(p, q)
+    match metric {
+        Metric::JensenShannon => jensen_shannon::of_shares(p, q),
+        Metric::Hellinger => hellinger::of_shares(p, q),
+        Metric::KullbackLeibler => {
+            shares::fill(p, n, q, m);
+            shares::normalise(p);
+            shares::normalise(q);
+            kullback_leibler::of_shares(p, q)
+        }
+        _ => {
+            shares::fill(p, n, q, m);
+            psi::of_shares(p, q)
+        }
+    }
 }
 
 /// Not empty, finite, ascending.
@@ -201,6 +246,31 @@ pub fn index(metric: Metric, score: f64, threshold: f64) -> f64 {
     index.clamp(0.0, INDEX_CAP)
 }
 
+/// What a column holds.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Numerical,
+    Categorical,
+}
+
+/// The metric where the user names none. "Objects" are the values of the smaller sample.
+///
+/// Categorical, at most 1,000 objects: Z-test for up to two classes, chi-squared otherwise; above: Jensen-Shannon. Numerical, at most 1,000:
+/// Kolmogorov-Smirnov; above: Wasserstein. `classes` (seen on either side) is not looked at for numbers.
+pub fn default_metric(kind: Kind, n_ref: usize, n_cur: usize, classes: usize) -> Metric {
+    let few = n_ref.min(n_cur) <= FEW_OBJECTS;
+    match (kind, few) {
+        (Kind::Numerical, true) => Metric::KolmogorovSmirnov,
+        (Kind::Numerical, false) => Metric::Wasserstein,
+        (Kind::Categorical, true) if classes <= 2 => Metric::ZTest,
+        (Kind::Categorical, true) => Metric::ChiSquared,
+        (Kind::Categorical, false) => Metric::JensenShannon,
+    }
+}
+
+/// Objects up to which a test is the default, and a distance above.
+const FEW_OBJECTS: usize = 1_000;
 /// Smallest p-value of an index.
 const P_FLOOR: f64 = 1e-300;
 /// Largest index.

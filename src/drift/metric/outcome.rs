@@ -44,8 +44,8 @@ pub enum NotApplicable {
     TooFew { have: usize, need: usize },
     #[error("no spread to measure against: the values do not vary")]
     Constant,
-    #[error("only one class in both samples: nothing to compare")]
-    OneClass,
+    #[error("the reference does not vary, so a distance has no unit: use kolmogorov_smirnov or energy_distance")]
+    ConstantReference,
     #[error("too many classes: `{have}`, at most {most}; use chi_squared")]
     TooManyClasses { have: usize, most: usize },
     #[error("the two lists of counts differ in length: `{reference}` and `{current}`")]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::NotApplicable;
+use super::anderson_darling::Harmonic;
 use super::cells::Cells;
 use super::moments::Moments;
 
@@ -140,6 +141,8 @@ pub struct Scratch {
     pub(super) row: Vec<f64>,
     pub(super) p: Vec<f64>,
     pub(super) q: Vec<f64>,
+    /// Sums of the Anderson-Darling variance for the last size.
+    pub(super) harmonic: Option<Harmonic>,
 }
 
 impl Scratch {

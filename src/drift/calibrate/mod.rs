@@ -268,20 +268,24 @@ fn follow(
     }
 }
 
-/// The longest unit's residuals of one column, finite ones.
-fn longest(residuals: &[Vec<f64>], columns: usize, k: usize) -> Vec<f64> {
-    let unit = residuals.iter().max_by_key(|u| u.len());
-    unit.map_or(Vec::new(), |u| u.iter().skip(k).step_by(columns).copied().filter(|z| z.is_finite()).collect())
+/// One column of a unit's residuals, finite ones.
+fn column(unit: &[f64], columns: usize, k: usize) -> Vec<f64> {
+    unit.iter().skip(k).step_by(columns).copied().filter(|z| z.is_finite()).collect()
 }
 
 /// Columns with a unit root.
 fn wandering(residuals: &[Vec<f64>], columns: usize) -> Vec<u16> {
-    (0..columns).filter(|k| has_unit_root(&longest(residuals, columns, *k))).map(|k| k as u16).collect()
+    let wanders = |k: &usize| {
+        let units: Vec<Vec<f64>> = residuals.iter().map(|u| column(u, columns, *k)).collect();
+        has_unit_root(units.iter().map(Vec::as_slice))
+    };
+    (0..columns).filter(wanders).map(|k| k as u16).collect()
 }
 
 /// Rows of a block: ten times the longest memory of a column, a quarter of the longest unit at most.
 fn block_length(residuals: &[Vec<f64>], columns: usize) -> usize {
-    let rows = residuals.iter().map(Vec::len).max().unwrap_or(0) / columns.max(1);
-    let memory = (0..columns).map(|k| memory(&longest(residuals, columns, k))).fold(1.0, f64::max);
+    let Some(longest) = residuals.iter().max_by_key(|u| u.len()) else { return 1 };
+    let rows = longest.len() / columns.max(1);
+    let memory = (0..columns).map(|k| memory(&column(longest, columns, k))).fold(1.0, f64::max);
     ((10.0 * memory).ceil() as usize).clamp(1, (rows / 4).max(1))
 }

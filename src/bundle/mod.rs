@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::MachineConfig;
 use crate::drift::References;
+use crate::drift::calibrate::Calibration;
 use crate::drift::metric::Reference;
 use crate::model::Model;
 use crate::regime::RegimeTable;
@@ -19,7 +20,8 @@ use crate::types::Timestamp;
 
 pub use codec::{DecodeError, decode, encode};
 pub use file::{BundleFileError, load, save};
-pub use train::{TrainError, Training, TrainingRow};
+pub(crate) use train::REFERENCE_CAP;
+pub use train::{TrainError, Training, TrainingRow, calibration_text};
 
 /// Everything a machine was trained with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +35,9 @@ pub struct Bundle {
     /// One a regime, in the order of the envelope.
     pub regimes: Vec<RegimeReference>,
     pub models: Vec<BundleModel>,
+    /// What the data monitor needs beyond references: calibrated thresholds, a chart's covariance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_drift: Option<Calibration>,
     pub provenance: Provenance,
 }
 
@@ -74,6 +79,9 @@ pub struct BundleModel {
     pub threshold: f64,
     /// Scores of healthy rows that the model was not fitted on: one sample a regime.
     pub scores: Vec<Option<Reference>>,
+    /// As `data_drift` of the bundle, for the scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction_drift: Option<Calibration>,
 }
 
 /// Where a bundle comes from.
@@ -135,7 +143,13 @@ impl Bundle {
         if self.envelope.regimes.iter().any(|r| r.cells.len() != self.envelope.rules.len()) {
             return bad("a regime has another number of settings");
         }
+        if self.data_drift.as_ref().is_some_and(|c| !c.is_sound(k)) {
+            return bad("the calibration has another number of features");
+        }
         for model in &self.models {
+            if model.prediction_drift.as_ref().is_some_and(|c| !c.is_sound(1)) {
+                return bad("a model's calibration does not fit");
+            }
             if model.inputs.iter().any(|i| *i >= k) || model.model.inputs() != model.inputs.len() {
                 return bad("a model's inputs are no features");
             }

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use super::{Bundle, BundleModel, Provenance, RegimeReference, contract};
-use crate::config::{MachineConfig, ModelConfig, ModelKind};
+use crate::config::{MachineConfig, ModelConfig, ModelKind, MonitorConfig};
+use crate::drift::MonitorParams;
+use crate::drift::calibrate::{Answer, Calibration, HealthyRows, Subject, calibrate};
 use crate::drift::metric::Reference;
 use crate::model::{FitError, IsolationForest, Model, tail_quantile};
-use crate::regime::{Cell, RegimeTable};
+use crate::regime::{Cell, Located, RegimeTable};
 use crate::types::Timestamp;
 
 /// One healthy row to learn from.
@@ -20,6 +22,10 @@ pub struct TrainingRow {
 #[derive(Clone, Debug, Default)]
 pub struct Training {
     pub rows: Vec<TrainingRow>,
+    /// Indexes of the rows at which another unit begins; empty: all rows are of one.
+    pub units: Vec<usize>,
+    /// Healthy rows kept out of model and references, for thresholds; with its own units.
+    pub held_back: Option<Box<Training>>,
 }
 
 /// Why nothing could be learned.
@@ -36,11 +42,16 @@ pub enum TrainError {
 }
 
 /// Values kept of each reference at most, evenly spaced over the rows.
-const REFERENCE_CAP: usize = 5_000;
+pub(crate) const REFERENCE_CAP: usize = 5_000;
 /// Of ten rows, the last three are kept from the fit: they give threshold and score references.
 const HELD_OUT: std::ops::Range<usize> = 7..10;
 
 impl Training {
+    /// The rows from now on are another unit's: its charts and its own baseline start anew.
+    pub fn start_unit(&mut self) {
+        self.units.push(self.rows.len());
+    }
+
     /// Learns envelope, references and models. Deterministic: the same rows give the same bundle.
     pub fn train(&self, machine: &MachineConfig, config_hash: &str) -> Result<Bundle, TrainError> {
         let mut table = RegimeTable::new(machine);
@@ -49,13 +60,19 @@ impl Training {
         let (envelope, members) = self.enough(machine, table, &slots)?;
         let regimes: Vec<_> = members.iter().map(|rows| self.reference(rows, machine.features.len())).collect();
         let models: Result<Vec<_>, _> = machine.models.iter().map(|m| self.fit(m, &members, &regimes)).collect();
+        let mut models = models?;
+        let data_drift = self.calibrate_data(machine, &envelope, &regimes);
+        for (model, config) in models.iter_mut().zip(&machine.models) {
+            model.prediction_drift = self.calibrate_prediction(config, &envelope, &regimes, model);
+        }
         let times = || self.rows.iter().map(|r| r.time);
         Ok(Bundle {
             machine: machine.name.clone(),
             features: contract(machine),
             envelope,
             regimes,
-            models: models?,
+            models,
+            data_drift,
             provenance: Provenance {
                 program: env!("CARGO_PKG_VERSION").into(),
                 config: config_hash.into(),
@@ -131,6 +148,111 @@ impl Training {
             threshold: tail_quantile(&all, model.contamination).unwrap_or(f64::INFINITY),
             scores: scores.iter().map(|s| Reference::new(s).ok()).collect(),
             model: trained,
+            prediction_drift: None,
         })
+    }
+
+    /// What the data monitor needs beyond references; `None` where it asks for nothing.
+    fn calibrate_data(&self, machine: &MachineConfig, envelope: &RegimeTable, regimes: &[RegimeReference]) -> Option<Calibration> {
+        let width = machine.features.len();
+        let params = wanted(&machine.data_drift, machine.baseline_rows, width)?;
+        let rows = |t: &Self| t.judged(envelope, width, |_, features, out| out.copy_from_slice(features));
+        Some(calibrate(&Subject {
+            params: &params,
+            budget: machine.data_drift.budget,
+            references: regimes.iter().map(|r| r.references.as_slice()).collect(),
+            healthy: &rows(self),
+            held_back: self.held_back.as_deref().map(rows).as_ref(),
+        }))
+    }
+
+    /// The same for a model's scores.
+    fn calibrate_prediction(
+        &self,
+        config: &ModelConfig,
+        envelope: &RegimeTable,
+        regimes: &[RegimeReference],
+        model: &BundleModel,
+    ) -> Option<Calibration> {
+        let params = wanted(&config.prediction_drift, 0, 1)?;
+        let mut inputs = Vec::new();
+        let mut score = |slot: u16, features: &[f64], out: &mut [f64]| {
+            inputs.clear();
+            inputs.extend(model.inputs.iter().map(|k| regimes[usize::from(slot)].residual(*k, features[*k])));
+            out[0] = if inputs.iter().any(|z| z.is_nan()) { f64::NAN } else { model.model.score(&inputs) };
+        };
+        // The model has not seen the rows that its score references come from: healthy scores are theirs alone.
+        let healthy = self.kept_out().judged(envelope, 1, &mut score);
+        let held_back = self.held_back.as_deref().map(|t| t.judged(envelope, 1, &mut score));
+        Some(calibrate(&Subject {
+            params: &params,
+            budget: config.prediction_drift.budget,
+            references: model.scores.iter().map(std::slice::from_ref).collect(),
+            healthy: &healthy,
+            held_back: held_back.as_ref(),
+        }))
+    }
+
+    /// The rows that no model was fitted on.
+    fn kept_out(&self) -> Self {
+        let mut out = Self::default();
+        for (i, row) in self.rows.iter().enumerate() {
+            if self.units.contains(&i) {
+                out.start_unit();
+            }
+            if HELD_OUT.contains(&(i % 10)) {
+                out.rows.push(row.clone());
+            }
+        }
+        out
+    }
+
+    /// The rows inside an envelope, as a monitor gets them: `width` values that `fill` writes from regime and features.
+    fn judged(&self, envelope: &RegimeTable, width: usize, mut fill: impl FnMut(u16, &[f64], &mut [f64])) -> HealthyRows {
+        let mut rows = HealthyRows::new(width);
+        let mut values = vec![f64::NAN; width];
+        let mut units = self.units.iter().peekable();
+        for (i, row) in self.rows.iter().enumerate() {
+            while units.next_if(|u| **u <= i).is_some() {
+                rows.start_unit();
+            }
+            if let Located::Known { slot, .. } = envelope.locate(&row.cells) {
+                fill(slot, &row.features, &mut values);
+                rows.push(slot, row.time, &values);
+            }
+        }
+        rows
+    }
+}
+
+/// Parameters of a monitor that has a budget, or a chart that learns; `None` for one that needs no calibration.
+fn wanted(config: &MonitorConfig, baseline_rows: u32, columns: usize) -> Option<MonitorParams> {
+    let asked = config.enabled && (config.budget.is_some() || config.tests.iter().any(|t| t.metric.is_chart()));
+    asked.then(|| MonitorParams::new(config, baseline_rows, columns, None))
+}
+
+/// Says in one line what a calibration came to.
+pub fn calibration_text(calibration: &Calibration, features: &[String]) -> String {
+    match &calibration.answer {
+        Answer::NotAsked => "uncalibrated: no budget".into(),
+        Answer::NoTime => "uncalibrated: the budget is per time, and the rows have none; state it per evaluations".into(),
+        Answer::TooFewRows { evaluations } => {
+            format!("uncalibrated: only {evaluations} evaluations on healthy rows; give more rows, or a smaller window or hop")
+        }
+        Answer::NotStationary { columns } => {
+            let names: Vec<_> = columns.iter().filter_map(|k| features.get(usize::from(*k))).map(|f| format!("`{f}`")).collect();
+            format!("uncalibrated: not stationary (unit root), no threshold keeps a budget: {}; leave out or difference", names.join(", "))
+        }
+        Answer::Thresholds(c) => {
+            let thresholds: Vec<_> = calibration.tests.iter().zip(&c.thresholds).map(|(t, h)| format!("{t} {h:.4}")).collect();
+            let delays = c.delay_rows.map(|d| d.map_or("not in time".to_string(), |d| d.to_string()));
+            format!(
+                "calibrated to {} from {} evaluations: {}; rows to a drift of 0.5, 1, 2 sd: {}",
+                c.budget,
+                c.evaluations,
+                thresholds.join(", "),
+                delays.join(", ")
+            )
+        }
     }
 }

@@ -166,6 +166,8 @@ pub struct MachineConfig {
     pub min_reference_rows: u32,
     /// Learn references and models from the first so many valid rows where there is no bundle; 0: only a bundle. Default 0.
     pub learn_rows: u32,
+    /// Learn the machine's own offset against the references from its first so many judged rows; 0: none. Default 0.
+    pub baseline_rows: u32,
     pub models: Vec<ModelConfig>,
     pub data_drift: MonitorConfig,
     pub buffers: BufferConfig,
@@ -340,16 +342,19 @@ pub struct MonitorConfig {
     pub tests: Vec<TestConfig>,
     /// Rows of the regime that a test looks at; 20..=10,000, default 200.
     pub window_rows: u32,
-    /// Rows between two evaluations; 1..=window_rows, default 20.
+    /// Rows between two evaluations; 1..=window_rows, default 20; 1 where all tests are charts.
     pub hop: u32,
-    /// Evaluations in a row with all tests exceeded that make a drift; 1..=1,000, default 3.
+    /// Evaluations in a row with all tests exceeded that make a drift; 1..=1,000, default 3; 1 where all tests are charts.
     pub consecutive_limit: u16,
+    /// False alarms to calibrate thresholds for when training; `None`: no calibration.
+    pub budget: Option<crate::drift::calibrate::Budget>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct TestConfig {
-    pub metric: crate::drift::Metric,
-    /// `None`: the bundle's calibrated one, else the metric's default.
+    /// A metric or a chart.
+    pub metric: crate::drift::Test,
+    /// `None`: the bundle's calibrated one, else the default of the metric or chart.
     pub threshold: Option<f64>,
 }
 

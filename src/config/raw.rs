@@ -4,7 +4,8 @@
 
 use super::checked::{RegisterType, Security, WordOrder};
 use super::read::{FromToml, Item, Key, Notes, Sample, Section, Span, join, words};
-use crate::drift::Metric;
+use crate::drift::Test;
+use crate::drift::calibrate::Budget;
 use toml::de::DeValue;
 
 /// Declares a table of the file: its keys with docs, type and a sample value. With `short KEY` a plain text in its
@@ -177,6 +178,8 @@ section! {
         min_reference_rows: u32 = Default("200");
         /// Learn references and models from the first so many valid rows where there is no bundle; 0: only a bundle.
         learn_rows: u32 = Default("0");
+        /// Judged rows from which a machine learns its own offset against references of other machines; 0 to 100,000; 0: none.
+        baseline_rows: u32 = Default("0");
         settings: Vec<RawSetting> = Table;
         signals: Vec<RawSignal> = Table;
         models: Vec<RawModel> = Table;
@@ -305,22 +308,26 @@ section! {
         /// p-values and 0.1 for distances. Default test: kolmogorov_smirnov; wasserstein for windows of more than 1,000 rows.
         /// p-values: kolmogorov_smirnov anderson_darling cramer_von_mises mann_whitney_u epps_singleton t_test mmd.
         /// Distances: wasserstein energy_distance kullback_leibler psi jensen_shannon hellinger.
+        /// Charts, row by row over all combinations of settings: ewma_t2 cusum page_hinkley adwin.
         tests: Vec<RawTest> = Example(r#"[{ metric = "kolmogorov_smirnov", threshold = 0.001 }, "wasserstein"]"#);
         /// Rows that a test looks at; 20 to 10,000.
         window_rows: u32 = Default("200");
-        /// Rows between two evaluations; 1 to window_rows.
+        /// Rows between two evaluations; 1 to window_rows. Default for charts alone: 1.
         hop: u32 = Default("20");
-        /// Evaluations in a row with all tests exceeded that make a drift; 1 to 1,000.
+        /// Evaluations in a row with all tests exceeded that make a drift; 1 to 1,000. Default for charts alone: 1.
         consecutive_limit: u16 = Default("3");
+        /// False alarms you accept, all features and settings together: "1 per 30d" (s, min, h, d, w) or "1 per 10000 evaluations".
+        /// `train` then calibrates the thresholds that are not written here.
+        budget: Budget = Example(r#""1 per 30d""#);
     }
 }
 
 section! {
-    /// A metric with its threshold.
+    /// A metric or chart with its threshold.
     RawTest short metric {
-        /// Name of the metric.
-        metric: Metric = Required(r#""kolmogorov_smirnov""#);
-        /// p-value or distance.
+        /// Name of the metric or chart.
+        metric: Test = Required(r#""kolmogorov_smirnov""#);
+        /// p-value, distance, or value of the chart.
         threshold: f64 = Example("0.001");
     }
 }

@@ -10,7 +10,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{ConfigErrors, Fault, did_you_mean};
-use crate::drift::Metric;
+use crate::drift::Test;
+use crate::drift::calibrate::Budget;
 
 /// A value of the file, with its place.
 pub(super) type Item<'a> = Spanned<DeValue<'a>>;
@@ -321,12 +322,24 @@ impl FromToml for Span {
     }
 }
 
-impl FromToml for Metric {
+impl FromToml for Budget {
+    fn from_toml(value: &Item<'_>, path: &str, notes: &mut Notes<'_>) -> Option<Self> {
+        let text = String::from_toml(value, path, notes)?;
+        let budget = text.parse().ok();
+        if budget.is_none() {
+            let hint = r#"write "1 per 30d" (s, min, h, d, w) or "1 per 10000 evaluations""#;
+            notes.fault(path, format!("not a false-alarm budget: `{text}`"), Some(hint.into()));
+        }
+        budget
+    }
+}
+
+impl FromToml for Test {
     fn from_toml(value: &Item<'_>, path: &str, notes: &mut Notes<'_>) -> Option<Self> {
         let text = String::from_toml(value, path, notes)?;
         let metric = text.parse().ok();
         if metric.is_none() {
-            notes.unknown_word(path, "metric", &text, &Metric::all().map(Metric::name).collect::<Vec<_>>());
+            notes.unknown_word(path, "metric", &text, &Test::all().map(Test::name).collect::<Vec<_>>());
         }
         metric
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::drift::Metric;
+use crate::drift::{Chart, Metric, Test};
 
 const EXAMPLE: &str = r#"
 [gateway]
@@ -126,11 +126,11 @@ fn features_models_and_monitors_are_read() {
     assert_eq!(model.kind, ModelKind::IsolationForest { trees: 50, samples: 256, seed: 1 });
     assert_eq!(model.inputs, [0, 4]);
     assert_eq!((model.contamination, model.score_threshold, model.fault_rows), (0.001, None, 5));
-    let metrics: Vec<Metric> = model.prediction_drift.tests.iter().map(|t| t.metric).collect();
-    assert_eq!(metrics, [Metric::KolmogorovSmirnov, Metric::Wasserstein]);
+    let metrics: Vec<Test> = model.prediction_drift.tests.iter().map(|t| t.metric).collect();
+    assert_eq!(metrics, [Test::from(Metric::KolmogorovSmirnov), Test::from(Metric::Wasserstein)]);
     let monitor = &machine.data_drift;
     assert_eq!((monitor.enabled, monitor.window_rows, monitor.hop, monitor.consecutive_limit), (true, 100, 20, 3));
-    assert_eq!(monitor.tests[0], TestConfig { metric: Metric::KolmogorovSmirnov, threshold: Some(0.001) });
+    assert_eq!(monitor.tests[0], TestConfig { metric: Metric::KolmogorovSmirnov.into(), threshold: Some(0.001) });
     assert_eq!(machine.buffers, BufferConfig { target_rows: 500, rows_before: 200 });
 }
 
@@ -146,7 +146,7 @@ fn recorded_data_needs_no_source_and_little_text() {
     assert_eq!(machine.signals[2].unit, "degR");
     assert_eq!(machine.frame, FrameClock::Period(Duration::from_millis(100)));
     assert_eq!(machine.settings[0].conditioning, Conditioning::Ignored);
-    assert_eq!(machine.data_drift.tests, [TestConfig { metric: Metric::KolmogorovSmirnov, threshold: None }]);
+    assert_eq!(machine.data_drift.tests, [TestConfig { metric: Metric::KolmogorovSmirnov.into(), threshold: None }]);
 }
 
 #[test]
@@ -191,4 +191,26 @@ fn faults_come_all_at_once_in_the_order_of_the_file() {
     let expected =
         [("server.prt", 2, 1), ("machines[0].name", 4, 8), ("machines[0].max_age", 5, 11), ("machines[0].signals[0].range", 6, 34)];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn charts_look_at_every_row_and_have_a_budget() {
+    let text = r#"
+        [[machines]]
+        name = "M"
+        signals = ["A"]
+        baseline_rows = 30
+        [machines.data_drift]
+        tests = ["ewma_t2", { metric = "cusum", threshold = 8 }]
+        budget = "1 per 30d"
+    "#;
+    let config = Config::parse(text).unwrap_or_else(|e| panic!("{e}"));
+    let (machine, monitor) = (&config.machines[0], &config.machines[0].data_drift);
+    assert_eq!((machine.baseline_rows, monitor.hop, monitor.consecutive_limit), (30, 1, 1));
+    assert_eq!(monitor.tests[1], TestConfig { metric: Chart::Cusum.into(), threshold: Some(8.0) });
+    assert_eq!(monitor.budget.unwrap().to_string(), "1 per 30d");
+    let faults = Config::parse(&text.replace("30d", "30")).unwrap_err().to_string();
+    assert!(faults.contains("not a false-alarm budget: `1 per 30`"), "{faults}");
+    let mixed = Config::parse(&text.replace("cusum\"", "ks\"").replace("= 8", "= 0.1")).unwrap();
+    assert_eq!((mixed.machines[0].data_drift.hop, mixed.machines[0].data_drift.consecutive_limit), (20, 3));
 }

@@ -160,7 +160,8 @@ impl Tunable {
                     MonitorParameter::ConsecutiveLimit => Scalar::U16(monitor.consecutive_limit),
                     MonitorParameter::Threshold(test) => {
                         let test = &monitor.tests[test];
-                        Scalar::F64(test.threshold.unwrap_or(test.metric.default_threshold()))
+                        let columns = if watch == Watch::Data { machine.features.len() } else { 1 };
+                        Scalar::F64(test.threshold.unwrap_or(test.metric.default_threshold(columns)))
                     }
                 }
             }

@@ -1,11 +1,18 @@
-//! Drift: metrics, monitors and the decision. Pure: no clock, no I/O.
+//! Drift: metrics, charts, monitors and the decision. Pure: no clock, no I/O.
 
+mod baseline;
+pub mod calibrate;
+pub mod chart;
 mod decide;
 pub mod metric;
 mod monitor;
+mod test;
 mod window;
 
+pub use baseline::Baseline;
+pub use chart::Chart;
 pub use decide::Decision;
 pub use metric::Metric;
 pub use monitor::{ColumnResult, Evaluation, Monitor, MonitorParams, MonitorState, References, TestResult};
+pub use test::{Test, UnknownTest};
 pub use window::Window;

@@ -1,16 +1,25 @@
 //! A monitor: the last rows of a regime against the reference of that regime, by up to four tests.
 //!
 //! ```text
-//! judged row ─▶ window of its regime ─(every `hop` rows, when full)─▶ tests per feature ─▶ decision of the regime
+//! judged row ─▶ window of its regime ─(every `hop` rows, when full)─▶ metrics per feature ─▶ decision of the regime
+//!       └─▶ residual - own baseline ─▶ charts, over all regimes
 //! ```
+//! A monitor of charts alone needs no window: it is evaluated every `hop` rows, whatever their regime, and has one decision.
+//!
 //! The value of a test is that of the feature with the largest index; p-values are corrected for the number of features
 //! (Bonferroni), so that a verdict does not depend on how many are watched. The monitor's index is the smallest of its
 //! tests (all must exceed); its status is the worst of its regimes.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use super::calibrate::Calibration;
+use super::chart::ewma_t2::EwmaReference;
+use super::chart::{CLIP, ChartState};
 use super::metric::{self, Metric, Outcome, Reference, Scratch};
-use super::{Decision, Window};
+use super::{Baseline, Decision, Test, Window};
+use crate::config::MonitorConfig;
 use crate::types::{DriftStatus, Timestamp};
 
 /// The frozen samples of one regime: one a column, `None` where the feature had no (or too few) values.
@@ -20,11 +29,42 @@ pub type References = Vec<Option<Reference>>;
 #[derive(Clone, Debug, PartialEq)]
 pub struct MonitorParams {
     pub enabled: bool,
-    /// Metric and threshold of T1..T4.
-    pub tests: Vec<(Metric, f64)>,
+    /// Metric or chart, and threshold, of T1..T4.
+    pub tests: Vec<(Test, f64)>,
     pub window_rows: usize,
     pub hop: usize,
     pub consecutive_limit: u16,
+    /// Judged rows that a machine's own baseline is learned from; 0: none.
+    pub baseline_rows: usize,
+}
+
+impl MonitorParams {
+    /// From the configuration of a monitor of `columns` columns. Thresholds, first that applies: the configuration's (a
+    /// written one stands in it), the calibrated one, the default of the metric or chart.
+    pub fn new(config: &MonitorConfig, baseline_rows: u32, columns: usize, calibration: Option<&Calibration>) -> Self {
+        let tests = config.tests.iter().map(|t| (t.metric, t.threshold.unwrap_or_else(|| t.metric.default_threshold(columns))));
+        let mut params = Self {
+            enabled: config.enabled,
+            tests: tests.collect(),
+            window_rows: config.window_rows as usize,
+            hop: config.hop as usize,
+            consecutive_limit: config.consecutive_limit,
+            baseline_rows: baseline_rows as usize,
+        };
+        if let Some(calibrated) = calibration.and_then(|c| c.thresholds_for(&params)) {
+            for ((test, config), calibrated) in params.tests.iter_mut().zip(&config.tests).zip(calibrated) {
+                if config.threshold.is_none() {
+                    test.1 = *calibrated;
+                }
+            }
+        }
+        params
+    }
+
+    /// Charts alone: one decision over all regimes, no window needed.
+    pub fn is_pooled(&self) -> bool {
+        !self.tests.is_empty() && self.tests.iter().all(|t| t.0.is_chart())
+    }
 }
 
 /// One test at one evaluation.
@@ -75,6 +115,12 @@ pub struct Monitor {
     tests: Vec<TestResult>,
     columns: Vec<ColumnResult>,
     last: Option<Evaluation>,
+    pooled: bool,
+    baseline: Baseline,
+    /// One a test; `None` for a metric.
+    charts: Vec<Option<ChartState>>,
+    ewma: Option<Arc<EwmaReference>>,
+    residuals: Vec<f64>,
     column: Vec<f64>,
     indexes: Vec<f64>,
     scratch: Scratch,
@@ -105,6 +151,8 @@ pub struct Evaluation {
 pub struct MonitorState {
     pub decisions: Vec<Decision>,
     pub rows_since: Vec<u32>,
+    baseline: Option<Baseline>,
+    charts: Vec<Option<ChartState>>,
 }
 
 /// Share of a window that must have a value for a column to be tested.
@@ -120,6 +168,11 @@ impl Monitor {
             columns: vec![ColumnResult::default(); width],
             regimes: vec![state; regimes],
             last: None,
+            pooled: params.is_pooled(),
+            baseline: Baseline::new(params.baseline_rows, width),
+            charts: charts(&params, width),
+            ewma: None,
+            residuals: vec![f64::NAN; width],
             column: Vec::with_capacity(params.window_rows),
             indexes: Vec::new(),
             scratch: Scratch::default(),
@@ -139,14 +192,19 @@ impl Monitor {
                 regime.window = regime.window.resized(params.window_rows);
             }
         }
+        if params.baseline_rows != self.params.baseline_rows {
+            self.baseline.reset(params.baseline_rows);
+        }
         if params.tests.iter().map(|t| t.0).ne(self.params.tests.iter().map(|t| t.0)) {
             self.tests = vec![TestResult::default(); params.tests.len()];
+            self.charts = charts(&params, self.width);
+            self.pooled = params.is_pooled();
         } else {
             // The verdict on the last values is of interest at once, not a hop later.
-            for (test, (metric, threshold)) in self.tests.iter_mut().zip(&params.tests) {
-                let score = if metric.is_p_value() { test.p_value } else { test.value };
+            for (test, (kind, threshold)) in self.tests.iter_mut().zip(&params.tests) {
+                let score = if kind.is_p_value() { test.p_value } else { test.value };
                 if score.is_finite() {
-                    test.index = metric::index(*metric, score, *threshold);
+                    test.index = kind.index(score, *threshold);
                     test.exceeded = test.index >= 1.0;
                 }
             }
@@ -154,19 +212,67 @@ impl Monitor {
         self.params = params;
     }
 
+    /// How the EWMA behaves on healthy rows; `None`: as independent rows would.
+    pub fn set_ewma(&mut self, reference: Option<Arc<EwmaReference>>) {
+        self.ewma = reference;
+    }
+
     /// One judged row of `width` values in a regime with its references. Returns an evaluation where one was due.
     pub fn push(&mut self, slot: u16, time: Timestamp, row: &[f64], references: &[Option<Reference>]) -> Option<Evaluation> {
-        if !self.params.enabled {
+        if !self.params.enabled || usize::from(slot) >= self.regimes.len() {
             return None;
         }
-        let regime = self.regimes.get_mut(usize::from(slot))?;
-        regime.window.push(time, row);
+        if !self.follow(row, references) {
+            return None;
+        }
+        self.regimes[usize::from(slot)].window.push(time, row);
+        let at = self.decided_at(slot);
+        let regime = &mut self.regimes[at];
         regime.rows_since += 1;
-        if !regime.window.is_full() || regime.rows_since < self.params.hop {
+        let ready = if self.pooled { self.charts.iter().flatten().all(|c| !c.value().is_nan()) } else { regime.window.is_full() };
+        if !ready || regime.rows_since < self.params.hop {
             return None;
         }
         regime.rows_since = 0;
         self.evaluate(slot, time, references)
+    }
+
+    /// Residuals to baseline and charts; false while the row belongs to the baseline.
+    fn follow(&mut self, row: &[f64], references: &[Option<Reference>]) -> bool {
+        let charted = self.charts.iter().any(Option::is_some);
+        if !charted && self.baseline.is_complete() {
+            return true;
+        }
+        for ((z, x), reference) in self.residuals.iter_mut().zip(row).zip(references) {
+            *z = reference.as_ref().map_or(f64::NAN, |r| if r.sd() > 0.0 { (x - r.mean()) / r.sd() } else { 0.0 });
+        }
+        if !self.baseline.is_complete() {
+            self.baseline.learn(&self.residuals);
+            return false;
+        }
+        for (z, offset) in self.residuals.iter_mut().zip(self.baseline.offset()) {
+            *z = (*z - offset).clamp(-CLIP, CLIP);
+        }
+        for (chart, (_, threshold)) in self.charts.iter_mut().zip(&self.params.tests) {
+            if let Some(chart) = chart {
+                chart.push(&self.residuals, *threshold, self.ewma.as_deref());
+            }
+        }
+        true
+    }
+
+    /// Whose decision a row of a regime goes to: its own, or the only one.
+    fn decided_at(&self, slot: u16) -> usize {
+        if self.pooled { 0 } else { usize::from(slot) }
+    }
+
+    /// The last row's residuals against its regime and the machine's own baseline, clipped: what the charts have seen.
+    pub fn residuals(&self) -> &[f64] {
+        &self.residuals
+    }
+
+    pub fn baseline(&self) -> &Baseline {
+        &self.baseline
     }
 
     /// A row from before a restart: into its window, without an evaluation.
@@ -178,53 +284,89 @@ impl Monitor {
 
     fn evaluate(&mut self, slot: u16, time: Timestamp, references: &[Option<Reference>]) -> Option<Evaluation> {
         let tests = self.params.tests.len();
-        let regime = &self.regimes[usize::from(slot)];
-        let rows = regime.window.len();
         let judged = references.iter().take(self.width).filter(|r| r.is_some()).count();
         self.tests.fill(TestResult::default());
         self.columns.fill(ColumnResult::default());
         let mut top = None;
         for (k, reference) in references.iter().take(self.width).enumerate() {
             let Some(reference) = reference else { continue };
-            regime.window.sorted_column(k, &mut self.column);
-            let column = &mut self.columns[k];
-            column.missing = 1.0 - self.column.len() as f64 / rows as f64;
-            if (self.column.len() as f64) < MIN_PRESENT * rows as f64 {
-                continue;
+            self.evaluate_column(slot, k, reference, judged);
+            let index = self.columns[k].index;
+            if index.is_finite() && top.is_none_or(|(_, best)| index > best) {
+                top = Some((k as u16, index));
             }
-            (column.mean, column.sd) = mean_sd(&self.column);
-            self.indexes.clear();
-            for ((metric, threshold), test) in self.params.tests.iter().zip(&mut self.tests) {
-                let Ok(outcome) = metric::numerical(*metric, reference, &self.column, &mut self.scratch) else { continue };
-                let (score, p) = corrected(*metric, &outcome, judged);
-                let index = metric::index(*metric, score, *threshold);
-                self.indexes.push(index);
-                if column.index.is_nan() || index < column.index {
-                    (column.index, column.value, column.p_value) = (index, outcome.statistic, p);
-                }
-                column.exceeded += usize::from(index >= 1.0);
-                if test.index.is_nan() || index > test.index {
-                    *test = TestResult { value: outcome.statistic, p_value: p, index, exceeded: index >= 1.0 };
-                }
-            }
-            if self.indexes.len() < tests {
-                // A column that some test has no answer for cannot exceed all of them.
-                column.index = f64::NAN;
-            }
-            if column.index.is_finite() && top.is_none_or(|(_, best)| column.index > best) {
-                top = Some((k as u16, column.index));
+        }
+        for ((test, chart), (kind, threshold)) in self.tests.iter_mut().zip(&self.charts).zip(&self.params.tests) {
+            if let Some(value) = chart.as_ref().map(ChartState::value).filter(|v| v.is_finite()) {
+                let index = kind.index(value, *threshold);
+                *test = TestResult { value, p_value: f64::NAN, index, exceeded: index >= 1.0 };
             }
         }
         let index = self.tests.iter().map(|t| t.index).fold(f64::INFINITY, |a, b| if b.is_nan() { f64::NEG_INFINITY } else { a.min(b) });
         let index = if index.is_finite() { index } else { f64::NAN };
         let exceeded = self.tests.iter().filter(|t| t.exceeded).count();
-        let regime = &mut self.regimes[usize::from(slot)];
+        let window = self.regimes[usize::from(slot)].window.span()?;
+        let at = self.decided_at(slot);
+        let regime = &mut self.regimes[at];
         let status = regime.decision.step(exceeded, tests, self.params.consecutive_limit);
         regime.index = index;
-        let window = regime.window.span()?;
         let evaluation = Evaluation { slot, time, window, index, top: top.map(|t| t.0), status };
         self.last = Some(evaluation);
         self.last
+    }
+
+    /// All tests of column `k`; `judged` columns are compared.
+    fn evaluate_column(&mut self, slot: u16, k: usize, reference: &Reference, judged: usize) {
+        let regime = &self.regimes[usize::from(slot)];
+        if self.pooled {
+            regime.window.column(k, &mut self.column);
+        } else {
+            regime.window.sorted_column(k, &mut self.column);
+        }
+        let column = &mut self.columns[k];
+        let rows = regime.window.len() as f64;
+        column.missing = 1.0 - self.column.len() as f64 / rows;
+        (column.mean, column.sd) = mean_sd(&self.column);
+        if !self.pooled && (self.column.len() as f64) < MIN_PRESENT * rows {
+            (column.mean, column.sd) = (f64::NAN, f64::NAN);
+            return;
+        }
+        let offset = self.baseline.offset()[k] * reference.sd();
+        if offset != 0.0 {
+            // Against the reference as it would be for this machine.
+            self.column.iter_mut().for_each(|x| *x -= offset);
+        }
+        self.indexes.clear();
+        for (((kind, threshold), test), chart) in self.params.tests.iter().zip(&mut self.tests).zip(&self.charts) {
+            let (value, p, index) = match (kind, chart) {
+                (Test::Chart(_), Some(chart)) => {
+                    let value = chart.column(k);
+                    if value.is_nan() {
+                        continue;
+                    }
+                    (value, f64::NAN, kind.index(value, *threshold))
+                }
+                (Test::Metric(metric), _) => {
+                    let Ok(outcome) = metric::numerical(*metric, reference, &self.column, &mut self.scratch) else { continue };
+                    let (score, p) = corrected(*metric, &outcome, judged);
+                    let index = kind.index(score, *threshold);
+                    if test.index.is_nan() || index > test.index {
+                        *test = TestResult { value: outcome.statistic, p_value: p, index, exceeded: index >= 1.0 };
+                    }
+                    (outcome.statistic, p, index)
+                }
+                (Test::Chart(_), None) => continue,
+            };
+            self.indexes.push(index);
+            if column.index.is_nan() || index < column.index {
+                (column.index, column.value, column.p_value) = (index, value, p);
+            }
+            column.exceeded += usize::from(index >= 1.0);
+        }
+        if self.indexes.len() < self.params.tests.len() {
+            // A column that some test has no answer for cannot exceed all of them.
+            column.index = f64::NAN;
+        }
     }
 
     /// Worst status of the regimes; `None` before the first evaluation.
@@ -232,23 +374,26 @@ impl Monitor {
         self.regimes.iter().filter_map(|r| r.decision.status()).max_by_key(|s| s.code())
     }
 
-    /// Slot with the worst status.
+    /// Slot with the worst status; `None` where charts pool all regimes.
     pub fn worst_slot(&self) -> Option<u16> {
+        if self.pooled {
+            return None;
+        }
         let worst = self.status()?;
         self.regimes.iter().position(|r| r.decision.status() == Some(worst)).map(|s| s as u16)
     }
 
     pub fn regime_status(&self, slot: u16) -> Option<DriftStatus> {
-        self.regimes.get(usize::from(slot))?.decision.status()
+        self.regimes.get(self.decided_at(slot))?.decision.status()
     }
 
     /// Index at the last evaluation in a regime; NaN before.
     pub fn regime_index(&self, slot: u16) -> f64 {
-        self.regimes.get(usize::from(slot)).map_or(f64::NAN, |r| r.index)
+        self.regimes.get(self.decided_at(slot)).map_or(f64::NAN, |r| r.index)
     }
 
     pub fn consecutive(&self, slot: u16) -> u16 {
-        self.regimes.get(usize::from(slot)).map_or(0, |r| r.decision.consecutive())
+        self.regimes.get(self.decided_at(slot)).map_or(0, |r| r.decision.consecutive())
     }
 
     pub fn last(&self) -> Option<&Evaluation> {
@@ -267,8 +412,12 @@ impl Monitor {
         self.regimes.get(usize::from(slot)).map_or((0, 0), |r| (r.window.len(), r.window.capacity()))
     }
 
-    /// Forgets windows and decisions: after a repair, or with new references.
+    /// Forgets windows, charts, baseline and decisions: after a repair, or with new references.
     pub fn reset(&mut self) {
+        self.baseline.reset(self.params.baseline_rows);
+        for chart in self.charts.iter_mut().flatten() {
+            chart.reset(self.width);
+        }
         for regime in &mut self.regimes {
             regime.window.clear();
             (regime.rows_since, regime.decision, regime.index) = (0, Decision::default(), f64::NAN);
@@ -282,6 +431,8 @@ impl Monitor {
         MonitorState {
             decisions: self.regimes.iter().map(|r| r.decision).collect(),
             rows_since: self.regimes.iter().map(|r| r.rows_since as u32).collect(),
+            baseline: (self.params.baseline_rows > 0).then(|| self.baseline.clone()),
+            charts: self.charts.clone(),
         }
     }
 
@@ -290,7 +441,24 @@ impl Monitor {
             regime.decision = *decision;
             regime.rows_since = *rows as usize;
         }
+        if let Some(baseline) = &state.baseline {
+            self.baseline.clone_from(baseline);
+        }
+        for (ours, theirs) in self.charts.iter_mut().zip(&state.charts) {
+            if ours.as_ref().map(ChartState::chart) == theirs.as_ref().map(ChartState::chart) {
+                ours.clone_from(theirs);
+            }
+        }
     }
+}
+
+/// A chart for each test that is one.
+fn charts(params: &MonitorParams, width: usize) -> Vec<Option<ChartState>> {
+    let chart = |test: &Test| match test {
+        Test::Chart(chart) => Some(ChartState::new(*chart, width)),
+        Test::Metric(_) => None,
+    };
+    params.tests.iter().map(|t| chart(&t.0)).collect()
 }
 
 /// The score to hold against the threshold and the p-value to show, corrected for `columns` comparisons.
@@ -315,10 +483,10 @@ mod tests {
 
     use super::*;
 
-    const TESTS: [(Metric, f64); 2] = [(Metric::KolmogorovSmirnov, 0.001), (Metric::Wasserstein, 0.5)];
+    const TESTS: [(Test, f64); 2] = [(Test::Metric(Metric::KolmogorovSmirnov), 0.001), (Test::Metric(Metric::Wasserstein), 0.5)];
 
     fn params() -> MonitorParams {
-        MonitorParams { enabled: true, tests: TESTS.to_vec(), window_rows: 100, hop: 20, consecutive_limit: 3 }
+        MonitorParams { enabled: true, tests: TESTS.to_vec(), window_rows: 100, hop: 20, consecutive_limit: 3, baseline_rows: 0 }
     }
 
     fn reference(rng: &mut ChaCha8Rng) -> Option<Reference> {

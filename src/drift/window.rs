@@ -55,10 +55,15 @@ impl Window {
         Some((self.times[oldest], self.times[newest]))
     }
 
-    /// The finite values of one column, sorted ascending, into `out`.
-    pub fn sorted_column(&self, column: usize, out: &mut Vec<f64>) {
+    /// The finite values of one column, in the order of the ring, into `out`.
+    pub fn column(&self, column: usize, out: &mut Vec<f64>) {
         out.clear();
         out.extend((0..self.len).map(|i| self.values[i * self.width + column]).filter(|x| x.is_finite()));
+    }
+
+    /// The finite values of one column, sorted ascending, into `out`.
+    pub fn sorted_column(&self, column: usize, out: &mut Vec<f64>) {
+        self.column(column, out);
         out.sort_unstable_by(f64::total_cmp);
     }
 

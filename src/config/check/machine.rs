@@ -38,6 +38,7 @@ pub(super) fn machine(
         regime_slots: notes.within(&join(path, "regime_slots"), raw.regime_slots, bounds::REGIME_SLOTS),
         min_reference_rows: notes.within(&join(path, "min_reference_rows"), raw.min_reference_rows, bounds::MIN_REFERENCE_ROWS),
         learn_rows: notes.within(&join(path, "learn_rows"), raw.learn_rows, bounds::LEARN_ROWS),
+        baseline_rows: notes.within(&join(path, "baseline_rows"), raw.baseline_rows, bounds::BASELINE_ROWS),
         models: models(raw.models.take().unwrap_or_default(), &features, path, notes),
         data_drift: monitor::monitor(raw.data_drift.take(), &join(path, "data_drift"), notes),
         buffers: buffers(&mut raw, path, store, notes),

@@ -4,12 +4,14 @@ use super::{bounds, join};
 use crate::config::raw::{RawMonitor, RawTest};
 use crate::config::read::Notes;
 use crate::config::{MonitorConfig, TestConfig};
-use crate::drift::Metric;
+use crate::drift::{Metric, Test};
 
 pub(super) fn monitor(raw: Option<RawMonitor>, path: &str, notes: &mut Notes<'_>) -> MonitorConfig {
     let raw = raw.unwrap_or_default();
     let window_rows = notes.within(&join(path, "window_rows"), raw.window_rows, bounds::WINDOW_ROWS);
-    let hop = notes.within(&join(path, "hop"), raw.hop, bounds::HOP);
+    // Charts look at every row and need no second opinion.
+    let charts = raw.tests.as_ref().is_some_and(|t| !t.is_empty() && t.iter().all(|t| t.metric.is_some_and(Test::is_chart)));
+    let hop = notes.within(&join(path, "hop"), raw.hop.or(charts.then_some(1)), bounds::HOP);
     if bounds::WINDOW_ROWS.min <= window_rows
         && let Some((message, hint)) = hop_fault(window_rows, hop)
     {
@@ -21,7 +23,8 @@ pub(super) fn monitor(raw: Option<RawMonitor>, path: &str, notes: &mut Notes<'_>
         tests: tests(raw.tests, enabled, window_rows, &join(path, "tests"), notes),
         window_rows,
         hop,
-        consecutive_limit: notes.within(&join(path, "consecutive_limit"), raw.consecutive_limit, bounds::CONSECUTIVE_LIMIT),
+        consecutive_limit: notes.within(&join(path, "consecutive_limit"), raw.consecutive_limit.or(charts.then_some(1)), bounds::CONSECUTIVE_LIMIT),
+        budget: raw.budget,
     }
 }
 
@@ -34,7 +37,7 @@ pub(in crate::config) fn hop_fault(window_rows: u32, hop: u32) -> Option<(String
 
 fn tests(raw: Option<Vec<RawTest>>, enabled: bool, window_rows: u32, path: &str, notes: &mut Notes<'_>) -> Vec<TestConfig> {
     let Some(raw) = raw else {
-        return vec![TestConfig { metric: default_metric(window_rows), threshold: None }];
+        return vec![TestConfig { metric: default_metric(window_rows).into(), threshold: None }];
     };
     if raw.is_empty() && enabled {
         notes.fault(path, "no test: `[]`", Some("name a metric, or set enabled = false".to_string()));
@@ -62,9 +65,9 @@ fn default_metric(window_rows: u32) -> Metric {
     if window_rows <= 1_000 { Metric::KolmogorovSmirnov } else { Metric::Wasserstein }
 }
 
-fn check_test(metric: Metric, threshold: Option<f64>, path: &str, notes: &mut Notes<'_>) {
+fn check_test(metric: Test, threshold: Option<f64>, path: &str, notes: &mut Notes<'_>) {
     if is_categorical_only(metric) {
-        let known: Vec<_> = Metric::all().filter(|m| !is_categorical_only(*m)).map(Metric::name).collect();
+        let known: Vec<_> = Test::all().filter(|t| !is_categorical_only(*t)).map(Test::name).collect();
         notes.fault(
             path,
             format!("only for categories, but features and scores are numbers: `{metric}`"),
@@ -85,10 +88,10 @@ fn check_test(metric: Metric, threshold: Option<f64>, path: &str, notes: &mut No
 }
 
 /// Lowest and highest threshold.
-pub(in crate::config) fn threshold_range(metric: Metric) -> (f64, f64) {
+pub(in crate::config) fn threshold_range(metric: Test) -> (f64, f64) {
     if metric.is_p_value() { bounds::P_THRESHOLD } else { bounds::DISTANCE_THRESHOLD }
 }
 
-fn is_categorical_only(metric: Metric) -> bool {
-    matches!(metric, Metric::ChiSquared | Metric::ZTest | Metric::FisherExact | Metric::GTest | Metric::TotalVariation)
+fn is_categorical_only(test: Test) -> bool {
+    test.metric().is_some_and(|m| !m.is_numerical())
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{Bundle, ContractError, Training, TrainingRow};
-use crate::config::{Comparison, Condition, MachineConfig, MonitorConfig};
+use crate::config::{Comparison, Condition, MachineConfig};
 use crate::drift::{Monitor, MonitorParams, MonitorState};
 use crate::feature::{Extracted, Extractor};
 use crate::regime::{Cell, Place, RegimeTable, RegimeTracker};
@@ -112,7 +112,7 @@ impl MachineCore {
         let slots = usize::from(config.regime_slots);
         let width = config.features.len();
         let models = config.models.iter().map(|m| ModelState {
-            monitor: Monitor::new(params(&m.prediction_drift), 1, slots),
+            monitor: Monitor::new(MonitorParams::new(&m.prediction_drift, 0, 1, None), 1, slots),
             fault: FaultState::default(),
             score: f64::NAN,
             threshold: f64::NAN,
@@ -124,7 +124,7 @@ impl MachineCore {
             training: (bundle.is_none() && config.learn_rows > 0).then(Training::default),
             extractor: Extractor::new(&config),
             tracker: RegimeTracker::new(config.settle),
-            data: Monitor::new(params(&config.data_drift), width, slots),
+            data: Monitor::new(MonitorParams::new(&config.data_drift, config.baseline_rows, width, None), width, slots),
             models: models.collect(),
             buffers: Buffers::new(&config),
             visits: vec![Visits::default(); slots],
@@ -145,7 +145,7 @@ impl MachineCore {
             unit,
             bundle,
         };
-        core.update_thresholds();
+        core.update_parameters();
         core.report_slots();
         Ok(core)
     }
@@ -272,28 +272,32 @@ impl MachineCore {
             state.fault = FaultState::default();
         }
         self.visits.fill(Visits::default());
-        self.update_thresholds();
+        self.update_parameters();
         self.report_slots();
     }
 
     /// Another configuration of the same shape (tuned parameters), effective at once.
     pub fn set_config(&mut self, config: Arc<MachineConfig>) {
-        self.data.set_params(params(&config.data_drift));
-        for (state, model) in self.models.iter_mut().zip(&config.models) {
-            state.monitor.set_params(params(&model.prediction_drift));
-        }
         self.tracker.set_settle(config.settle);
         self.buffers.set_config(&config.buffers);
         self.config = config;
-        self.update_thresholds();
+        self.update_parameters();
         self.report_slots();
         self.report_monitors(self.verdict_slot());
     }
 
-    fn update_thresholds(&mut self) {
-        for (state, config) in self.models.iter_mut().zip(&self.config.models) {
-            let trained = self.bundle.as_ref().and_then(|b| b.model(&config.name)).map(|m| m.threshold);
-            state.threshold = config.score_threshold.or(trained).unwrap_or(f64::NAN);
+    /// Monitors and thresholds as configuration and bundle have them.
+    fn update_parameters(&mut self) {
+        let (config, bundle) = (&self.config, self.bundle.as_deref());
+        let calibration = bundle.and_then(|b| b.data_drift.as_ref());
+        self.data.set_params(MonitorParams::new(&config.data_drift, config.baseline_rows, config.features.len(), calibration));
+        self.data.set_ewma(calibration.and_then(|c| c.ewma.clone()));
+        for (state, config) in self.models.iter_mut().zip(&config.models) {
+            let model = bundle.and_then(|b| b.model(&config.name));
+            let calibration = model.and_then(|m| m.prediction_drift.as_ref());
+            state.monitor.set_params(MonitorParams::new(&config.prediction_drift, 0, 1, calibration));
+            state.monitor.set_ewma(calibration.and_then(|c| c.ewma.clone()));
+            state.threshold = config.score_threshold.or(model.map(|m| m.threshold)).unwrap_or(f64::NAN);
         }
     }
 
@@ -393,17 +397,6 @@ impl MachineCore {
 
     fn push_event(&mut self, kind: EventKind) {
         self.events.push(Event { unit: self.unit.clone(), row: self.now.row, time: self.now.time, kind });
-    }
-}
-
-/// What a monitor is built from; a threshold that nobody set is the metric's default.
-fn params(config: &MonitorConfig) -> MonitorParams {
-    MonitorParams {
-        enabled: config.enabled,
-        tests: config.tests.iter().map(|t| (t.metric, t.threshold.unwrap_or(t.metric.default_threshold()))).collect(),
-        window_rows: config.window_rows as usize,
-        hop: config.hop as usize,
-        consecutive_limit: config.consecutive_limit,
     }
 }
 

@@ -1,0 +1,140 @@
+//! How well calibrated thresholds keep their budget: a seeded simulation.
+//!
+//! 50 features follow AR(1) processes of unit variance, correlated 0.3 with each other; the machine holds each of 1 or 8
+//! settings for 500 rows at a time, and each setting has levels and spreads of its own. A monitor is calibrated by block
+//! resampling of its reference rows alone, then runs on fresh rows without drift; alarm onsets are counted. Several references
+//! are drawn: one reference is a draw of luck, the mean over many is what the method promises.
+//!
+//! ```text
+//! cargo run --release --no-default-features --example false_alarms [chart|window] [REFERENCES]
+//! ```
+
+use driftgate::drift::calibrate::{Answer, HealthyRows, Subject, calibrate};
+use driftgate::drift::metric::{Metric, Reference};
+use driftgate::drift::{Chart, Monitor, MonitorParams, Test};
+use driftgate::types::{DriftStatus, Timestamp};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+const FEATURES: usize = 50;
+const REFERENCE_ROWS: usize = 16_000;
+const VISIT: usize = 500;
+
+/// The simulated machine.
+struct Machine {
+    phi: f64,
+    regimes: usize,
+    x: Vec<f64>,
+    t: usize,
+    slot: usize,
+    rng: ChaCha8Rng,
+}
+
+impl Machine {
+    fn new(phi: f64, regimes: usize, seed: u64) -> Self {
+        let mut machine = Self { phi, regimes, x: vec![0.0; FEATURES], t: 0, slot: 0, rng: ChaCha8Rng::seed_from_u64(seed) };
+        let mut row = vec![0.0; FEATURES];
+        (0..1_000).for_each(|_| {
+            machine.row(&mut row);
+        });
+        machine.t = 0;
+        machine
+    }
+
+    fn row(&mut self, out: &mut [f64]) -> u16 {
+        if self.t.is_multiple_of(VISIT) {
+            // The reference visits all settings evenly, life in any order.
+            self.slot = if self.t < REFERENCE_ROWS { (self.t / VISIT) % self.regimes } else { self.rng.gen_range(0..self.regimes) };
+        }
+        self.t += 1;
+        let common: f64 = StandardNormal.sample(&mut self.rng);
+        let scale = (1.0 - self.phi * self.phi).sqrt();
+        for (k, (x, out)) in self.x.iter_mut().zip(out).enumerate() {
+            let own: f64 = StandardNormal.sample(&mut self.rng);
+            *x = self.phi * *x + scale * (0.3f64.sqrt() * common + 0.7f64.sqrt() * own);
+            let level = (self.slot * 7 + k) as f64;
+            *out = level + *x * (1.0 + self.slot as f64);
+        }
+        self.slot as u16
+    }
+}
+
+/// Onsets per budgeted onset on fresh rows, for one reference.
+fn run(tests: &[Test], per: usize, onsets_wanted: usize, phi: f64, regimes: usize, seed: u64) -> Option<f64> {
+    let charts = tests.iter().all(|t| t.is_chart());
+    let params = MonitorParams {
+        enabled: true,
+        tests: tests.iter().map(|t| (*t, f64::MAX)).collect(),
+        window_rows: 200,
+        hop: if charts { 1 } else { 50 },
+        consecutive_limit: if charts { 1 } else { 3 },
+        baseline_rows: 0,
+    };
+    let mut machine = Machine::new(phi, regimes, seed);
+    let mut row = vec![0.0; FEATURES];
+    let mut healthy = HealthyRows::new(FEATURES);
+    for i in 0..REFERENCE_ROWS {
+        let slot = machine.row(&mut row);
+        healthy.push(slot, Timestamp::from_secs_f64(i as f64), &row);
+    }
+    let references = healthy.references(&healthy.members(regimes));
+    let references: Vec<&[Option<Reference>]> = references.iter().map(Vec::as_slice).collect();
+    let budget = format!("1 per {per} evaluations").parse().ok();
+    let calibration = calibrate(&Subject { params: &params, budget, references: references.clone(), healthy: &healthy, held_back: None });
+    let Answer::Thresholds(calibrated) = &calibration.answer else {
+        eprintln!("phi {phi}: {:?}", calibration.answer);
+        return None;
+    };
+    let mut params = params;
+    for (test, threshold) in params.tests.iter_mut().zip(&calibrated.thresholds) {
+        test.1 = *threshold;
+    }
+    if charts {
+        params.window_rows = 1;
+    }
+    let mut monitor = Monitor::new(params, FEATURES, regimes);
+    monitor.set_ewma(calibration.ewma.clone());
+    let (mut evaluations, mut onsets) = (0, 0);
+    let mut drifting = vec![false; regimes];
+    while evaluations < per * onsets_wanted {
+        let slot = machine.row(&mut row);
+        if let Some(e) = monitor.push(slot, Timestamp::EPOCH, &row, references[usize::from(slot)]) {
+            evaluations += 1;
+            let at = if charts { 0 } else { usize::from(slot) };
+            let drift = e.status == DriftStatus::Drift;
+            onsets += usize::from(drift && !drifting[at]);
+            drifting[at] = drift;
+        }
+    }
+    Some(onsets as f64 / onsets_wanted as f64)
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let windows = args.first().is_some_and(|a| a == "window");
+    let draws: u64 = args.get(1).and_then(|a| a.parse().ok()).unwrap_or(8);
+    let monitors: Vec<(Vec<Test>, usize, usize)> = if windows {
+        let (ks, w1) = (Test::from(Metric::KolmogorovSmirnov), Test::from(Metric::Wasserstein));
+        vec![(vec![ks], 200, 10), (vec![ks, w1], 200, 10)]
+    } else {
+        Chart::ALL.into_iter().map(|c| (vec![c.into()], 5_000, 20)).collect()
+    };
+    println!("| tests | budget | settings | phi 0 | 0.5 | 0.9 | 0.95 |\n|---|---|---|---|---|---|---|");
+    for (tests, per, wanted) in monitors {
+        for regimes in [1, 8] {
+            let name = tests.iter().map(|t| t.name()).collect::<Vec<_>>().join(" and ");
+            print!("| {name} | 1 per {per} evaluations | {regimes} |");
+            for phi in [0.0, 0.5, 0.9, 0.95] {
+                let rates: Vec<f64> = (0..draws).filter_map(|seed| run(&tests, per, wanted, phi, regimes, seed)).collect();
+                let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+                let (least, most) = rates.iter().fold((f64::MAX, 0.0), |(a, b): (f64, f64), r| (a.min(*r), b.max(*r)));
+                print!(" {mean:.2} ({least:.1} to {most:.1}) |");
+                use std::io::Write;
+                let _ = std::io::stdout().flush();
+            }
+            println!();
+        }
+    }
+    println!("\nMeasured onsets over budgeted onsets: mean over {draws} references (least to most).");
+}

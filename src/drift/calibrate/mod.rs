@@ -1,0 +1,291 @@
+//! Thresholds for a stated number of false alarms, learned from healthy rows. Pure and deterministic.
+//!
+//! ```text
+//! healthy rows ─▶ runs of the monitor itself, without drift ─▶ scores of its tests ─▶ thresholds ─▶ expected delays
+//!                 1. held-back rows of their own, unit by unit, against the references; else
+//!                 2. with eight units or more: each fifth of the units against references of the others; else
+//!                 3. block resampling: references and stream both drawn anew, in blocks longer than the rows' memory
+//! ```
+//! Everything that the monitor does is in these runs: features, regimes, windows, hops, charts, own baseline, "all x N". The
+//! estimation error of references is in them too, as each run is against references that its rows are not part of (1, 2) or
+//! that are drawn as independently as the rows (3). Beyond the rates that the runs show, thresholds are extrapolated
+//! ([`tail`]). Block resampling: Kuensch, Annals of Statistics 17 (1989).
+
+mod budget;
+mod resample;
+mod rows;
+mod stationary;
+mod tail;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::chart::ewma_t2::EwmaReference;
+use super::metric::Reference;
+use super::{Chart, Monitor, MonitorParams, Test};
+
+pub use budget::{Budget, ParseBudgetError};
+pub use rows::HealthyRows;
+pub use stationary::{has_unit_root, memory};
+pub use tail::{Trace, thresholds};
+
+/// What is calibrated: a monitor, its references, and healthy rows.
+pub struct Subject<'a> {
+    /// Thresholds in it are ignored.
+    pub params: &'a MonitorParams,
+    /// `None`: only what charts need is learned.
+    pub budget: Option<Budget>,
+    /// References of each regime, one a column.
+    pub references: Vec<&'a [Option<Reference>]>,
+    /// The rows that the references come from.
+    pub healthy: &'a HealthyRows,
+    /// Healthy rows that they do not come from; preferred.
+    pub held_back: Option<&'a HealthyRows>,
+}
+
+/// What a bundle holds of a monitor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// For `ewma_t2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ewma: Option<Arc<EwmaReference>>,
+    /// The monitor it holds for.
+    pub tests: Vec<Test>,
+    pub answer: Answer,
+}
+
+/// The answer to a budget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Answer {
+    /// No budget was stated.
+    NotAsked,
+    Thresholds(Calibrated),
+    /// These columns have no level to come back to (unit root): no threshold keeps a budget on them.
+    NotStationary { columns: Vec<u16> },
+    /// The healthy rows gave too few evaluations.
+    TooFewRows { evaluations: u64 },
+    /// A budget per time, and rows without time.
+    NoTime,
+}
+
+/// Thresholds that keep a budget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibrated {
+    /// T1..T4.
+    pub thresholds: Vec<f64>,
+    pub budget: Budget,
+    pub basis: Basis,
+    /// Evaluations without drift that they come from.
+    pub evaluations: u64,
+    /// Window, hop and N they hold for.
+    pub window_rows: usize,
+    pub hop: usize,
+    pub consecutive_limit: u16,
+    /// Median rows from a lasting shift of one feature to the drift, for [`SHIFTS`]; `None`: most were not found in time.
+    pub delay_rows: [Option<u32>; 3],
+}
+
+/// Shifts of one feature that delays are stated for, in standard deviations of its regime.
+pub const SHIFTS: [f64; 3] = [0.5, 1.0, 2.0];
+
+/// Where the runs without drift came from.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Basis {
+    HeldBack,
+    /// Units against references of other units.
+    OtherUnits,
+    /// Blocks of so many rows.
+    Resampled { block: u32 },
+}
+
+/// Units from which on each is held against the others.
+const MANY_UNITS: usize = 8;
+/// Parts of the units, or evaluations, that make a calibration.
+const FOLDS: usize = 5;
+const MIN_EVALUATIONS: usize = 50;
+
+impl Calibration {
+    /// The thresholds, where there are some for these tests.
+    pub fn thresholds_for(&self, params: &MonitorParams) -> Option<&[f64]> {
+        let Answer::Thresholds(c) = &self.answer else { return None };
+        self.tests.iter().eq(params.tests.iter().map(|t| &t.0)).then_some(c.thresholds.as_slice())
+    }
+
+    /// Decoded tables fit a monitor of so many columns.
+    pub fn is_sound(&self, columns: usize) -> bool {
+        let ewma = self.ewma.as_ref().is_none_or(|e| e.sd.len() == columns && e.inverse.len() == columns * columns);
+        ewma && match &self.answer {
+            Answer::Thresholds(c) => c.thresholds.len() == self.tests.len() && c.thresholds.iter().all(|h| h.is_finite()),
+            _ => true,
+        }
+    }
+}
+
+/// Learns what a monitor needs from healthy rows.
+pub fn calibrate(subject: &Subject<'_>) -> Calibration {
+    let tests: Vec<Test> = subject.params.tests.iter().map(|t| t.0).collect();
+    let residuals = subject.residuals(&subject.references, subject.healthy);
+    let ewma = subject.ewma(&residuals);
+    let answer = match subject.budget {
+        None => Answer::NotAsked,
+        Some(budget) => answer(subject, budget, &residuals, ewma.as_ref()),
+    };
+    Calibration { ewma, tests, answer }
+}
+
+fn answer(subject: &Subject<'_>, budget: Budget, residuals: &[Vec<f64>], ewma: Option<&Arc<EwmaReference>>) -> Answer {
+    let columns = subject.healthy.columns();
+    let wandering = wandering(residuals, columns);
+    if !wandering.is_empty() {
+        return Answer::NotStationary { columns: wandering };
+    }
+    let Some(rate) = budget.per_evaluation(subject.healthy.interval(), subject.params.hop) else { return Answer::NoTime };
+    let block = block_length(residuals, columns);
+    let (basis, trace) = if let Some(held_back) = subject.held_back.filter(|h| !h.is_empty()) {
+        (Basis::HeldBack, subject.run(&subject.references, ewma, held_back))
+    } else if subject.healthy.units().len() >= MANY_UNITS {
+        (Basis::OtherUnits, subject.each_against_the_others())
+    } else {
+        (Basis::Resampled { block: block as u32 }, subject.resampled(block, rate))
+    };
+    let evaluations = trace.evaluations();
+    let kinds: Vec<Test> = subject.params.tests.iter().map(|t| t.0).collect();
+    let limit = subject.params.consecutive_limit;
+    let found = (evaluations >= MIN_EVALUATIONS).then(|| thresholds(&kinds, &trace, limit, rate)).flatten();
+    let Some(thresholds) = found else { return Answer::TooFewRows { evaluations: evaluations as u64 } };
+    Answer::Thresholds(Calibrated {
+        delay_rows: SHIFTS.map(|shift| subject.delay(&thresholds, ewma, block, shift)),
+        thresholds,
+        budget,
+        basis,
+        evaluations: evaluations as u64,
+        window_rows: subject.params.window_rows,
+        hop: subject.params.hop,
+        consecutive_limit: limit,
+    })
+}
+
+impl Subject<'_> {
+    /// A fresh monitor with these thresholds (or none that anything exceeds).
+    fn monitor(&self, thresholds: Option<&[f64]>, ewma: Option<&Arc<EwmaReference>>) -> Monitor {
+        let mut params = self.params.clone();
+        params.enabled = true;
+        for (i, (test, threshold)) in params.tests.iter_mut().enumerate() {
+            *threshold = thresholds.map_or(if test.is_p_value() { 0.5 } else { f64::MAX }, |t| t[i]);
+        }
+        if params.is_pooled() {
+            // Charts do not look at the window.
+            params.window_rows = 1;
+        }
+        let mut monitor = Monitor::new(params, self.healthy.columns(), self.references.len());
+        monitor.set_ewma(ewma.cloned());
+        monitor
+    }
+
+    /// Residuals of each unit after its own baseline, as the charts get them.
+    fn residuals(&self, references: &[&[Option<Reference>]], rows: &HealthyRows) -> Vec<Vec<f64>> {
+        let mut params = self.params.clone();
+        params.tests = vec![(Chart::Cusum.into(), f64::MAX)];
+        (params.enabled, params.window_rows, params.hop) = (true, 1, usize::MAX);
+        let of = |unit: std::ops::Range<usize>| {
+            let mut monitor = Monitor::new(params.clone(), rows.columns(), references.len());
+            let mut out = Vec::with_capacity(unit.len() * rows.columns());
+            for i in unit {
+                let learning = !monitor.baseline().is_complete();
+                monitor.push(rows.slot(i), rows.time(i), rows.row(i), references[usize::from(rows.slot(i))]);
+                if !learning {
+                    out.extend_from_slice(monitor.residuals());
+                }
+            }
+            out
+        };
+        rows.units().into_iter().map(of).collect()
+    }
+
+    fn ewma(&self, residuals: &[Vec<f64>]) -> Option<Arc<EwmaReference>> {
+        let wanted = self.params.tests.iter().any(|t| t.0 == Test::Chart(Chart::EwmaT2));
+        wanted.then(|| Arc::new(EwmaReference::learn(self.healthy.columns(), residuals)))
+    }
+
+    /// Scores of all units of `rows`, each with a fresh monitor.
+    fn run(&self, references: &[&[Option<Reference>]], ewma: Option<&Arc<EwmaReference>>, rows: &HealthyRows) -> Trace {
+        let mut trace = Trace { tests: self.params.tests.len(), sequences: vec![] };
+        for unit in rows.units() {
+            let mut monitor = self.monitor(None, ewma);
+            let stream = unit.map(|i| i);
+            follow(&mut monitor, stream, rows, references, &mut trace, usize::MAX);
+        }
+        trace
+    }
+
+    /// Each fifth of the units against references from the other units.
+    fn each_against_the_others(&self) -> Trace {
+        let units = self.healthy.units();
+        let mut trace = Trace { tests: self.params.tests.len(), sequences: vec![] };
+        for fold in 0..FOLDS {
+            let mut own = HealthyRows::new(self.healthy.columns());
+            let mut others = HealthyRows::new(self.healthy.columns());
+            for (u, unit) in units.iter().enumerate() {
+                let to = if u % FOLDS == fold { &mut own } else { &mut others };
+                to.start_unit();
+                unit.clone().for_each(|i| to.push(self.healthy.slot(i), self.healthy.time(i), self.healthy.row(i)));
+            }
+            let references = others.references(&others.members(self.references.len()));
+            let references: Vec<&[Option<Reference>]> = references.iter().map(Vec::as_slice).collect();
+            let ewma = self.ewma(&self.residuals(&references, &others));
+            trace.sequences.extend(self.run(&references, ewma.as_ref(), &own).sequences);
+        }
+        trace
+    }
+}
+
+/// Feeds rows to a monitor until there are `enough` evaluations; appends its scores, one sequence a decision.
+fn follow(
+    monitor: &mut Monitor,
+    stream: impl Iterator<Item = usize>,
+    rows: &HealthyRows,
+    references: &[&[Option<Reference>]],
+    trace: &mut Trace,
+    enough: usize,
+) {
+    let pooled = monitor.params().is_pooled();
+    let first = trace.sequences.len();
+    trace.sequences.resize(first + if pooled { 1 } else { references.len() }, Vec::new());
+    let mut evaluations = 0;
+    for i in stream {
+        let slot = rows.slot(i);
+        if monitor.push(slot, rows.time(i), rows.row(i), references[usize::from(slot)]).is_none() {
+            continue;
+        }
+        let sequence = &mut trace.sequences[first + if pooled { 0 } else { usize::from(slot) }];
+        let tests = monitor.tests().iter().zip(&monitor.params().tests);
+        sequence.extend(tests.map(|(result, (test, _))| if test.is_p_value() { result.p_value } else { result.value }));
+        evaluations += 1;
+        if evaluations >= enough {
+            return;
+        }
+    }
+}
+
+/// One column of a unit's residuals, finite ones.
+fn column(unit: &[f64], columns: usize, k: usize) -> Vec<f64> {
+    unit.iter().skip(k).step_by(columns).copied().filter(|z| z.is_finite()).collect()
+}
+
+/// Columns with a unit root.
+fn wandering(residuals: &[Vec<f64>], columns: usize) -> Vec<u16> {
+    let wanders = |k: &usize| {
+        let units: Vec<Vec<f64>> = residuals.iter().map(|u| column(u, columns, *k)).collect();
+        has_unit_root(units.iter().map(Vec::as_slice))
+    };
+    (0..columns).filter(wanders).map(|k| k as u16).collect()
+}
+
+/// Rows of a block: ten times the longest memory of a column, a quarter of the longest unit at most.
+fn block_length(residuals: &[Vec<f64>], columns: usize) -> usize {
+    let Some(longest) = residuals.iter().max_by_key(|u| u.len()) else { return 1 };
+    let rows = longest.len() / columns.max(1);
+    let memory = (0..columns).map(|k| memory(&column(longest, columns, k))).fold(1.0, f64::max);
+    ((10.0 * memory).ceil() as usize).clamp(1, (rows / 4).max(1))
+}

@@ -63,8 +63,8 @@ fn default_metric(window_rows: u32) -> Metric {
 }
 
 fn check_test(metric: Metric, threshold: Option<f64>, path: &str, notes: &mut Notes<'_>) {
-    if is_categorical_only(metric) {
-        let known: Vec<_> = Metric::all().filter(|m| !is_categorical_only(*m)).map(Metric::name).collect();
+    if !metric.is_numerical() {
+        let known: Vec<_> = Metric::all().filter(|m| m.is_numerical()).map(Metric::name).collect();
         notes.fault(
             path,
             format!("only for categories, but features and scores are numbers: `{metric}`"),
@@ -87,8 +87,4 @@ fn check_test(metric: Metric, threshold: Option<f64>, path: &str, notes: &mut No
 /// Lowest and highest threshold.
 pub(in crate::config) fn threshold_range(metric: Metric) -> (f64, f64) {
     if metric.is_p_value() { bounds::P_THRESHOLD } else { bounds::DISTANCE_THRESHOLD }
-}
-
-fn is_categorical_only(metric: Metric) -> bool {
-    matches!(metric, Metric::ChiSquared | Metric::ZTest | Metric::FisherExact | Metric::GTest | Metric::TotalVariation)
 }

@@ -4,6 +4,9 @@
 //!   writes files of their own (`blobs/`) without an fsync.
 //! - sled's flush is only `sync_file_range`: after it the file `db` is fsynced. Directories are fsynced after creation.
 //! - Opening a damaged database may panic: everything that sled does runs under `catch_unwind`.
+//! - Opening a damaged database may also succeed, with less in it or nothing. A database is made under another name and gets its real
+//!   one only with its format in it, so that one without it is a damaged one; and each flush counts in the database and, once it is
+//!   done, in a file beside it, so that flushed data that has gone is noticed.
 //! - After an I/O error sled's flusher is gone and the database refuses everything. What was written since the last good flush is
 //!   kept here, the database is opened again, and that is written once more.
 //!
@@ -17,7 +20,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -36,6 +39,13 @@ const FLUSH_EVERY_MS: u64 = 500;
 const LEAST_RESERVE: u64 = 8 << 20;
 /// How long closing a broken database may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_POLL: Duration = Duration::from_millis(10);
+/// Version of the whole: raised when a program of today could not read it.
+const FORMAT: &[u8] = b"1";
+/// Name of the file with the number of flushes.
+const FLUSHED: &str = "flushed";
+/// Name of the tree with `format` and `flushes`: apart from the blocks, so that counting does not rewrite any.
+const META: &str = "meta";
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const NOT_CLOSED: &str = "it does not close after an error; restart the gateway";
@@ -83,6 +93,7 @@ struct Pending {
 
 struct Live {
     db: sled::Db,
+    meta: sled::Tree,
     /// sled's file, for the fsync.
     file: File,
 }
@@ -109,21 +120,42 @@ pub(super) struct Disk {
     pending: Mutex<Pending>,
     trouble: Mutex<Trouble>,
     /// One flush at a time.
-    flushing: Mutex<()>,
+    flushes: Mutex<Flushes>,
+}
+
+/// Counts flushes that changed something.
+struct Flushes {
+    done: u64,
+    /// Holds `done` as text; not fsynced, so at a power cut it may be behind, never ahead.
+    file: File,
 }
 
 impl Disk {
-    /// Opens or creates the database in `<dir>/sled`.
+    /// Opens or creates the database in `<dir>/sled`. Also tells how many flushes it has lost: 0, unless the disk has forgotten what
+    /// it had confirmed.
     ///
     /// # Errors
     /// `Damaged`: it can be moved aside. `DiskFull`, `Locked`, `Io`: leave it alone.
-    pub fn open(dir: &Path, reserve: u64, free_space: FreeSpace) -> Result<Self, StoreError> {
-        let sled_dir = dir.join("sled");
-        let live = open_live(&sled_dir).map_err(|error| match free_space(dir) {
+    pub fn open(dir: &Path, reserve: u64, free_space: FreeSpace) -> Result<(Self, u64), StoreError> {
+        Self::try_open(dir, reserve, Arc::clone(&free_space)).map_err(|error| match free_space(dir) {
             // A full disk looks like damage to sled.
             Ok(free) if free < LEAST_RESERVE => disk_full(dir, free, LEAST_RESERVE),
             _ => error,
-        })?;
+        })
+    }
+
+    fn try_open(dir: &Path, reserve: u64, free_space: FreeSpace) -> Result<(Self, u64), StoreError> {
+        let sled_dir = dir.join("sled");
+        if !sled_dir.exists() {
+            create(dir, &sled_dir)?;
+        }
+        let live = open_live(&sled_dir)?;
+        let done = check_meta(&sled_dir, &live)?;
+        let counter = dir.join(FLUSHED);
+        let wanted: u64 = fs::read_to_string(&counter).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        let file = File::options().create(true).truncate(true).write(true).open(counter).map_err(|e| of_io(dir, &e))?;
+        let mut flushes = Flushes { done, file };
+        flushes.note();
         let disk = Self {
             dir: sled_dir,
             reserve: reserve.max(LEAST_RESERVE),
@@ -131,10 +163,10 @@ impl Disk {
             live: RwLock::new(Some(live)),
             pending: Mutex::default(),
             trouble: Mutex::default(),
-            flushing: Mutex::default(),
+            flushes: Mutex::new(flushes),
         };
         disk.look_at_space();
-        Ok(disk)
+        Ok((disk, wanted.saturating_sub(done)))
     }
 
     pub fn path(&self) -> &Path {
@@ -198,7 +230,7 @@ impl Disk {
 
     /// Makes all changes so far durable; see the state drawing above. With nothing to be flushed: as [`Disk::accepting`].
     pub fn flush(&self) -> Result<(), StoreError> {
-        let _one = self.flushing.lock();
+        let mut flushes = self.flushes.lock();
         self.look_at_space();
         self.recover()?;
         {
@@ -210,7 +242,7 @@ impl Disk {
             pending.in_flush = std::mem::take(&mut pending.changes);
             pending.bytes = 0;
         }
-        let done = self.flush_and_sync();
+        let done = self.flush_and_sync(flushes.done + 1);
         let mut pending = self.pending.lock();
         let flushed = std::mem::take(&mut pending.in_flush);
         if let Err(error) = done {
@@ -221,6 +253,8 @@ impl Disk {
             self.fail(error.clone());
             return Err(error);
         }
+        flushes.done += 1;
+        flushes.note();
         Ok(())
     }
 
@@ -245,10 +279,13 @@ impl Disk {
         }
     }
 
-    fn flush_and_sync(&self) -> Result<(), StoreError> {
+    fn flush_and_sync(&self, number: u64) -> Result<(), StoreError> {
         let live = self.live.read();
         let Some(live) = &*live else { return Err(io_error(&self.dir, "it is closed")) };
-        guarded(&self.dir, || live.db.flush())?;
+        guarded(&self.dir, || {
+            live.meta.insert("flushes", &number.to_be_bytes())?;
+            live.db.flush()
+        })?;
         live.file.sync_all().map_err(|e| of_io(&self.dir, &e))
     }
 
@@ -320,11 +357,24 @@ impl Disk {
     }
 }
 
+impl Flushes {
+    /// The file only serves a check at the next start: an error costs no more than that.
+    fn note(&mut self) {
+        let _ = self.file.seek(SeekFrom::Start(0)).and_then(|_| writeln!(self.file, "{:020}", self.done));
+    }
+}
+
 /// As after an I/O error.
 #[cfg(test)]
 impl Disk {
     pub fn fail_for_test(&self) {
         self.fail(io_error(&self.dir, "made to fail"));
+    }
+
+    pub fn set_format_for_test(&self, format: &str) {
+        if let Some(live) = &*self.live.read() {
+            live.meta.insert("format", format).and_then(|_| live.db.flush()).map(drop).unwrap_or_default();
+        }
     }
 
     pub fn retry_now_for_test(&self) {
@@ -362,13 +412,69 @@ pub(super) fn move_aside(dir: &Path) -> Result<PathBuf, StoreError> {
     Ok(to)
 }
 
+/// Makes a database beside, and gives it its name when all of it is on disk.
+fn create(dir: &Path, to: &Path) -> Result<(), StoreError> {
+    let new = dir.join("new");
+    if new.exists() {
+        fs::remove_dir_all(&new).map_err(|e| of_io(&new, &e))?;
+    }
+    let live = open_live(&new)?;
+    guarded(&new, || {
+        live.meta.insert("format", FORMAT)?;
+        live.meta.insert("flushes", &0_u64.to_be_bytes())?;
+        live.db.flush()
+    })?;
+    live.file.sync_all().map_err(|e| of_io(&new, &e))?;
+    if !close(live) {
+        return Err(io_error(&new, NOT_CLOSED));
+    }
+    // The count of the database before, if there was one.
+    let _ = fs::remove_file(dir.join(FLUSHED));
+    fs::rename(&new, to).map_err(|e| of_io(to, &e))?;
+    sync_directory(dir);
+    Ok(())
+}
+
+/// The number of flushes. A newer program's database is left alone, not taken for damage.
+fn check_meta(dir: &Path, live: &Live) -> Result<u64, StoreError> {
+    let (format, flushes) = guarded(dir, || Ok((live.meta.get("format")?, live.meta.get("flushes")?)))?;
+    match (format.as_deref(), flushes.and_then(|bytes| bytes.as_ref().try_into().ok())) {
+        (Some(FORMAT), Some(flushes)) => Ok(u64::from_be_bytes(flushes)),
+        (Some(FORMAT) | None, _) => {
+            Err(StoreError::Damaged { path: dir.display().to_string(), cause: "what was in it has gone".to_string() })
+        }
+        (Some(other), _) => {
+            let format = String::from_utf8_lossy(other);
+            Err(io_error(dir, &format!("format `{format}` is of a newer driftgate; update, or use another directory")))
+        }
+    }
+}
+
+/// Our own lock is held: where sled's is too, a database closed before is still on its way out.
 fn open_live(dir: &Path) -> Result<Live, StoreError> {
-    let db = guarded(dir, || {
-        sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).mode(sled::Mode::LowSpace).flush_every_ms(Some(FLUSH_EVERY_MS)).open()
+    let patience = Instant::now() + CLOSE_TIMEOUT;
+    loop {
+        match open_once(dir) {
+            Err(StoreError::Locked { .. }) if Instant::now() < patience => thread::sleep(CLOSE_POLL),
+            result => return result,
+        }
+    }
+}
+
+fn open_once(dir: &Path) -> Result<Live, StoreError> {
+    let (db, meta) = guarded(dir, || {
+        let db = sled::Config::new()
+            .path(dir)
+            .cache_capacity(CACHE_BYTES)
+            .mode(sled::Mode::LowSpace)
+            .flush_every_ms(Some(FLUSH_EVERY_MS))
+            .open()?;
+        let meta = db.open_tree(META)?;
+        Ok((db, meta))
     })?;
     let file = File::options().write(true).open(dir.join("db")).map_err(|e| of_io(dir, &e))?;
     sync_created(dir).map_err(|e| of_io(dir, &e))?;
-    Ok(Live { db, file })
+    Ok(Live { db, meta, file })
 }
 
 /// Drops a database; `false` where it does not end: sled waits for its flusher, which may have died.

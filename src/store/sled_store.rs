@@ -21,7 +21,8 @@ use parking_lot::Mutex;
 
 use super::blob::{self, Blobs};
 use super::codec::{BlockRow, FrameRow, decode, storable_event, storable_frame};
-use super::disk::{DirectoryLock, Disk, FreeSpace, free_space, move_aside};
+use super::disk::{Disk, FreeSpace, Lost, free_space};
+use super::live::{DirectoryLock, move_aside};
 use super::ring::{self, Found, Ring as RingOf};
 use super::{FeatureRow, HistoryRow, MAX_BLOB, MAX_VALUE, Record, Ring, RingInfo, Store, StoreError, check_key, check_value};
 use crate::config::{MachineConfig, StoreConfig};
@@ -74,6 +75,8 @@ pub struct OpenReport {
     pub moved_aside: Option<(PathBuf, String)>,
     /// Flushes that the disk had confirmed and has forgotten: the newest data is gone, what is there is right.
     pub lost_flushes: u64,
+    /// Keys that the disk has lost: blocks (about 100 rows each), values, pieces of large values.
+    pub lost_entries: u64,
     /// Blocks (about 100 rows each) that were damaged, and removed.
     pub damaged_blocks: u64,
     /// Rows from before the names of a machine's signals or features changed: kept until too old, not given out.
@@ -98,6 +101,13 @@ impl OpenReport {
             out.push(format!(
                 "the disk has forgotten the newest data of the store ({} flushes, about 0.3 s each); check the disk and its cache",
                 self.lost_flushes
+            ));
+        }
+        if self.lost_entries > 0 {
+            out.push(format!(
+                "the disk has lost {} entries of the store (blocks of about 100 rows, or values); check the disk, and parameters that were \
+                 tuned",
+                self.lost_entries
             ));
         }
         if self.damaged_blocks > 0 {
@@ -162,8 +172,8 @@ impl SledStore {
     ) -> Result<(Self, OpenReport), StoreError> {
         let lock = DirectoryLock::take(dir)?;
         let attempt = || {
-            let (disk, lost_flushes) = Disk::open(dir, config.disk_reserve, Arc::clone(free_space))?;
-            Contents::load(disk, lost_flushes, config, machines)
+            let (disk, lost) = Disk::open(dir, config.disk_reserve, Arc::clone(free_space))?;
+            Contents::load(disk, lost, config, machines)
         };
         let (contents, moved_aside) = match attempt() {
             Err(StoreError::Damaged { cause, .. }) => {
@@ -355,8 +365,9 @@ struct Contents {
 }
 
 impl Contents {
-    fn load(disk: Disk, lost_flushes: u64, config: &StoreConfig, layouts: &[MachineLayout]) -> Result<Self, StoreError> {
-        let mut report = OpenReport { blob_files: disk.blob_files(), lost_flushes, ..OpenReport::default() };
+    fn load(disk: Disk, lost: Lost, config: &StoreConfig, layouts: &[MachineLayout]) -> Result<Self, StoreError> {
+        let mut report =
+            OpenReport { blob_files: disk.blob_files(), lost_flushes: lost.flushes, lost_entries: lost.entries, ..OpenReport::default() };
         let mut known = BTreeSet::from([EVENTS.to_string()]);
         let mut machines = Vec::with_capacity(layouts.len());
         for layout in layouts {

@@ -209,7 +209,7 @@ impl Disk {
         let done = self.flush_and_sync(flushes.done + 1);
         let mut pending = self.pending.lock();
         let flushed = std::mem::take(&mut pending.in_flush);
-        if let Err(error) = done {
+        if let Err(error) = done.map_err(|error| self.with_figures(error)) {
             for (key, value) in flushed {
                 pending.changes.entry(key).or_insert(value);
             }
@@ -249,11 +249,17 @@ impl Disk {
         live.flush(&self.dir, number)
     }
 
-    fn fail(&self, mut error: StoreError) {
+    /// Fills in what an I/O error does not tell.
+    fn with_figures(&self, mut error: StoreError) -> StoreError {
         if let StoreError::DiskFull { free, reserve, .. } = &mut error {
             *free = (self.free_space)(&self.dir).unwrap_or(0);
             *reserve = self.reserve;
         }
+        error
+    }
+
+    fn fail(&self, error: StoreError) {
+        let error = self.with_figures(error);
         let mut trouble = self.trouble.lock();
         if trouble.failed.is_none() {
             trouble.failed = Some(Failed { error, next_try: Instant::now() + FIRST_WAIT, wait: FIRST_WAIT });
@@ -281,7 +287,7 @@ impl Disk {
                 return Err(failed.error.clone());
             }
         }
-        let result = self.reopen();
+        let result = self.reopen().map_err(|error| self.with_figures(error));
         let mut trouble = self.trouble.lock();
         match result {
             Ok(()) => trouble.failed = None,

@@ -1,11 +1,7 @@
-//! sled, used so that nothing acknowledged is lost: the rules are in one place, here.
+//! The database as the rest of the store sees it: it takes changes without failing, flushes, and goes on after a failure.
 //!
-//! - Values stay below [`super::MAX_VALUE`], so that no leaf (up to 17 values) grows beyond a quarter of a segment, above which sled
-//!   writes files of their own (`blobs/`) without an fsync.
-//! - sled's flush is only `sync_file_range`: after it the file `db` is fsynced. Directories are fsynced after creation.
-//! - Opening a damaged database may panic: everything that sled does runs under `catch_unwind`.
-//! - After an I/O error sled's flusher is gone and the database refuses everything. What was written since the last good flush is
-//!   kept here, the database is opened again, and that is written once more.
+//! After an I/O error sled's flusher is gone and the database refuses everything. What was written since the last good flush is kept
+//! here; the database is opened again, and that is written once more.
 //!
 //! ```text
 //!            I/O error                       opened again, pending written again, flushed
@@ -17,56 +13,30 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use sled::IVec;
 
 use super::StoreError;
+use super::live::{Live, State, create, disk_full, guarded, io_error, of_io};
 
-const CACHE_BYTES: u64 = 32 << 20;
-/// sled's own flusher, for what nobody asks to be flushed.
-const FLUSH_EVERY_MS: u64 = 500;
 /// Below it nothing is stored whatever the configuration says: sled needs some segments to work in.
 const LEAST_RESERVE: u64 = 8 << 20;
-/// How long closing a broken database may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Name of the file with the number of flushes.
+const FLUSHED: &str = "flushed";
 const NOT_CLOSED: &str = "it does not close after an error; restart the gateway";
-/// Databases moved aside that are kept.
-const KEPT_ASIDE: usize = 3;
 
 /// Free bytes of the file system that holds a path; another function in tests.
 pub(super) type FreeSpace = Arc<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
 
 pub(super) fn free_space() -> FreeSpace {
     Arc::new(|path| fs2::available_space(path))
-}
-
-/// Holds a store's directory against other processes, and against a second store in this one, until dropped.
-pub(super) struct DirectoryLock {
-    _file: File,
-}
-
-impl DirectoryLock {
-    /// Creates the directory where it is missing.
-    pub fn take(dir: &Path) -> Result<Self, StoreError> {
-        let path = || dir.display().to_string();
-        let error = |e: io::Error| StoreError::Io { path: path(), cause: e.to_string() };
-        fs::create_dir_all(dir).map_err(error)?;
-        let file = File::options().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(error)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(fs::TryLockError::WouldBlock) => Err(StoreError::Locked { path: path() }),
-            Err(fs::TryLockError::Error(e)) => Err(error(e)),
-        }
-    }
 }
 
 /// A key and its new value; `None`: removed.
@@ -79,12 +49,6 @@ struct Pending {
     /// Part of a flush that is under way.
     in_flush: Changes,
     bytes: usize,
-}
-
-struct Live {
-    db: sled::Db,
-    /// sled's file, for the fsync.
-    file: File,
 }
 
 #[derive(Default)]
@@ -109,7 +73,23 @@ pub(super) struct Disk {
     pending: Mutex<Pending>,
     trouble: Mutex<Trouble>,
     /// One flush at a time.
-    flushing: Mutex<()>,
+    flushes: Mutex<Flushes>,
+}
+
+/// What a disk has forgotten although it had confirmed it: nothing, unless it is damaged.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// The newest flushes: an older state is there.
+    pub flushes: u64,
+    /// Keys: blocks, values, pieces of large values.
+    pub entries: u64,
+}
+
+/// Counts flushes that changed something.
+struct Flushes {
+    done: u64,
+    /// Holds `done` as text; not fsynced, so at a power cut it may be behind, never ahead.
+    file: File,
 }
 
 impl Disk {
@@ -117,13 +97,29 @@ impl Disk {
     ///
     /// # Errors
     /// `Damaged`: it can be moved aside. `DiskFull`, `Locked`, `Io`: leave it alone.
-    pub fn open(dir: &Path, reserve: u64, free_space: FreeSpace) -> Result<Self, StoreError> {
-        let sled_dir = dir.join("sled");
-        let live = open_live(&sled_dir).map_err(|error| match free_space(dir) {
+    pub fn open(dir: &Path, reserve: u64, free_space: FreeSpace) -> Result<(Self, Lost), StoreError> {
+        Self::try_open(dir, reserve, Arc::clone(&free_space)).map_err(|error| match free_space(dir) {
             // A full disk looks like damage to sled.
             Ok(free) if free < LEAST_RESERVE => disk_full(dir, free, LEAST_RESERVE),
             _ => error,
-        })?;
+        })
+    }
+
+    fn try_open(dir: &Path, reserve: u64, free_space: FreeSpace) -> Result<(Self, Lost), StoreError> {
+        let sled_dir = dir.join("sled");
+        let counter = dir.join(FLUSHED);
+        if !sled_dir.exists() {
+            create(dir, &sled_dir)?;
+            // The count of the database before, if there was one.
+            let _ = fs::remove_file(&counter);
+        }
+        let live = Live::open(&sled_dir)?;
+        let State { flushes: done, entries } = live.state(&sled_dir)?;
+        let noted: u64 = fs::read_to_string(&counter).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        let lost = Lost { flushes: noted.saturating_sub(done), entries: entries.saturating_sub(live.entries()) };
+        let file = File::options().create(true).truncate(true).write(true).open(counter).map_err(|e| of_io(dir, &e))?;
+        let mut flushes = Flushes { done, file };
+        flushes.note();
         let disk = Self {
             dir: sled_dir,
             reserve: reserve.max(LEAST_RESERVE),
@@ -131,10 +127,10 @@ impl Disk {
             live: RwLock::new(Some(live)),
             pending: Mutex::default(),
             trouble: Mutex::default(),
-            flushing: Mutex::default(),
+            flushes: Mutex::new(flushes),
         };
         disk.look_at_space();
-        Ok(disk)
+        Ok((disk, lost))
     }
 
     pub fn path(&self) -> &Path {
@@ -162,7 +158,7 @@ impl Disk {
             return;
         }
         if let Some(live) = &*self.live.read()
-            && let Err(error) = write(&self.dir, &live.db, key, value)
+            && let Err(error) = live.write(&self.dir, key, value)
         {
             self.fail(error);
         }
@@ -198,7 +194,7 @@ impl Disk {
 
     /// Makes all changes so far durable; see the state drawing above. With nothing to be flushed: as [`Disk::accepting`].
     pub fn flush(&self) -> Result<(), StoreError> {
-        let _one = self.flushing.lock();
+        let mut flushes = self.flushes.lock();
         self.look_at_space();
         self.recover()?;
         {
@@ -210,10 +206,10 @@ impl Disk {
             pending.in_flush = std::mem::take(&mut pending.changes);
             pending.bytes = 0;
         }
-        let done = self.flush_and_sync();
+        let done = self.flush_and_sync(flushes.done + 1);
         let mut pending = self.pending.lock();
         let flushed = std::mem::take(&mut pending.in_flush);
-        if let Err(error) = done {
+        if let Err(error) = done.map_err(|error| self.with_figures(error)) {
             for (key, value) in flushed {
                 pending.changes.entry(key).or_insert(value);
             }
@@ -221,6 +217,8 @@ impl Disk {
             self.fail(error.clone());
             return Err(error);
         }
+        flushes.done += 1;
+        flushes.note();
         Ok(())
     }
 
@@ -240,23 +238,28 @@ impl Disk {
 
     fn with_db<T>(&self, action: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
         match &*self.live.read() {
-            Some(live) => guarded(&self.dir, || action(&live.db)),
+            Some(live) => guarded(&self.dir, || action(live.db())),
             None => self.accepting().and(Err(io_error(&self.dir, "it is being opened again"))),
         }
     }
 
-    fn flush_and_sync(&self) -> Result<(), StoreError> {
+    fn flush_and_sync(&self, number: u64) -> Result<(), StoreError> {
         let live = self.live.read();
         let Some(live) = &*live else { return Err(io_error(&self.dir, "it is closed")) };
-        guarded(&self.dir, || live.db.flush())?;
-        live.file.sync_all().map_err(|e| of_io(&self.dir, &e))
+        live.flush(&self.dir, number)
     }
 
-    fn fail(&self, mut error: StoreError) {
+    /// Fills in what an I/O error does not tell.
+    fn with_figures(&self, mut error: StoreError) -> StoreError {
         if let StoreError::DiskFull { free, reserve, .. } = &mut error {
             *free = (self.free_space)(&self.dir).unwrap_or(0);
             *reserve = self.reserve;
         }
+        error
+    }
+
+    fn fail(&self, error: StoreError) {
+        let error = self.with_figures(error);
         let mut trouble = self.trouble.lock();
         if trouble.failed.is_none() {
             trouble.failed = Some(Failed { error, next_try: Instant::now() + FIRST_WAIT, wait: FIRST_WAIT });
@@ -284,7 +287,7 @@ impl Disk {
                 return Err(failed.error.clone());
             }
         }
-        let result = self.reopen();
+        let result = self.reopen().map_err(|error| self.with_figures(error));
         let mut trouble = self.trouble.lock();
         match result {
             Ok(()) => trouble.failed = None,
@@ -304,19 +307,27 @@ impl Disk {
         let pending = self.pending.lock();
         let mut slot = self.live.write();
         if let Some(live) = slot.take()
-            && !close(live)
+            && !live.close()
         {
             return Err(io_error(&self.dir, NOT_CLOSED));
         }
-        let live = open_live(&self.dir).map_err(|error| match error {
+        let live = Live::open(&self.dir).map_err(|error| match error {
             StoreError::Locked { .. } => io_error(&self.dir, NOT_CLOSED),
             error => error,
         })?;
+        live.state(&self.dir)?;
         for (key, value) in &pending.changes {
-            write(&self.dir, &live.db, key.clone(), value.clone())?;
+            live.write(&self.dir, key.clone(), value.clone())?;
         }
         *slot = Some(live);
         Ok(())
+    }
+}
+
+impl Flushes {
+    /// The file only serves a check at the next start: an error costs no more than that.
+    fn note(&mut self) {
+        let _ = self.file.seek(SeekFrom::Start(0)).and_then(|_| writeln!(self.file, "{:020}", self.done));
     }
 }
 
@@ -325,6 +336,12 @@ impl Disk {
 impl Disk {
     pub fn fail_for_test(&self) {
         self.fail(io_error(&self.dir, "made to fail"));
+    }
+
+    pub fn set_format_for_test(&self, format: &str) {
+        if let Some(live) = &*self.live.read() {
+            live.set_format_for_test(format);
+        }
     }
 
     pub fn retry_now_for_test(&self) {
@@ -337,112 +354,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         if let Some(live) = self.live.get_mut().take() {
-            close(live);
+            live.close();
         }
     }
-}
-
-/// Moves a damaged database aside, to `<dir>/damaged-<n>`; of those the newest three are kept.
-pub(super) fn move_aside(dir: &Path) -> Result<PathBuf, StoreError> {
-    let error = |e: io::Error| StoreError::Io { path: dir.display().to_string(), cause: format!("moving it aside: {e}") };
-    let mut numbers: Vec<u64> = fs::read_dir(dir)
-        .map_err(error)?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("damaged-")?.parse().ok())
-        .collect();
-    numbers.sort_unstable();
-    let target = |n: u64| dir.join(format!("damaged-{n}"));
-    let to = target(numbers.last().map_or(1, |n| n + 1));
-    fs::rename(dir.join("sled"), &to).map_err(error)?;
-    sync_directory(dir);
-    for old in numbers.iter().rev().skip(KEPT_ASIDE - 1) {
-        if let Err(e) = fs::remove_dir_all(target(*old)) {
-            tracing::warn!("cannot remove `{}`: {e}; remove it by hand", target(*old).display());
-        }
-    }
-    Ok(to)
-}
-
-fn open_live(dir: &Path) -> Result<Live, StoreError> {
-    let db = guarded(dir, || {
-        sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).mode(sled::Mode::LowSpace).flush_every_ms(Some(FLUSH_EVERY_MS)).open()
-    })?;
-    let file = File::options().write(true).open(dir.join("db")).map_err(|e| of_io(dir, &e))?;
-    sync_created(dir).map_err(|e| of_io(dir, &e))?;
-    Ok(Live { db, file })
-}
-
-/// Drops a database; `false` where it does not end: sled waits for its flusher, which may have died.
-fn close(live: Live) -> bool {
-    let (done, ended) = mpsc::sync_channel(1);
-    let spawned = thread::Builder::new().name("store-close".into()).spawn(move || {
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(live)));
-        let _ = done.send(());
-    });
-    match spawned {
-        Ok(thread) => ended.recv_timeout(CLOSE_TIMEOUT).is_ok() && thread.join().is_ok(),
-        Err(_) => false,
-    }
-}
-
-/// Files and directories that opening has made.
-fn sync_created(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            File::open(entry.path())?.sync_all()?;
-        }
-    }
-    for made in [Some(dir.join("blobs").as_path()), Some(dir), dir.parent(), dir.parent().and_then(Path::parent)].into_iter().flatten() {
-        sync_directory(made);
-    }
-    Ok(())
-}
-
-/// Only Unix can, and not on every file system: no error.
-fn sync_directory(dir: &Path) {
-    if cfg!(unix)
-        && let Ok(dir) = File::open(dir)
-    {
-        let _ = dir.sync_all();
-    }
-}
-
-fn write(dir: &Path, db: &sled::Db, key: Vec<u8>, value: Option<IVec>) -> Result<(), StoreError> {
-    guarded(dir, || match value {
-        Some(value) => db.insert(key, value).map(drop),
-        None => db.remove(key).map(drop),
-    })
-}
-
-/// Runs something of sled's; a panic is damage.
-fn guarded<T>(dir: &Path, action: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
-    match catch_unwind(AssertUnwindSafe(action)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(sled::Error::Io(e))) => Err(of_io(dir, &e)),
-        Ok(Err(e)) => Err(StoreError::Damaged { path: dir.display().to_string(), cause: e.to_string() }),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(StoreError::Damaged { path: dir.display().to_string(), cause: text.unwrap_or("the database gave up").to_string() })
-        }
-    }
-}
-
-fn of_io(dir: &Path, error: &io::Error) -> StoreError {
-    use io::ErrorKind::{InvalidData, QuotaExceeded, StorageFull, UnexpectedEof};
-    let path = dir.display().to_string();
-    let cause = error.to_string();
-    match error.kind() {
-        StorageFull | QuotaExceeded => disk_full(dir, 0, LEAST_RESERVE),
-        InvalidData | UnexpectedEof => StoreError::Damaged { path, cause },
-        _ if cause.contains("could not acquire lock") => StoreError::Locked { path },
-        _ => StoreError::Io { path, cause },
-    }
-}
-
-fn io_error(dir: &Path, cause: &str) -> StoreError {
-    StoreError::Io { path: dir.display().to_string(), cause: cause.to_string() }
-}
-
-fn disk_full(dir: &Path, free: u64, reserve: u64) -> StoreError {
-    StoreError::DiskFull { path: dir.display().to_string(), free, reserve }
 }

@@ -13,6 +13,7 @@
 mod blob;
 mod codec;
 mod disk;
+mod live;
 mod memory;
 mod ring;
 mod sled_store;

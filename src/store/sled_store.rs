@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! <dir>/lock          held while a gateway runs
-//! <dir>/sled/         the database
+//! <dir>/flushed       number of flushes
+//! <dir>/sled/         the database; `new` while it is made
 //! <dir>/damaged-<n>/  databases that could not be read, the newest three
 //! ```
-//! Keys: `m...` the format, `r<ring>\0<slot>` blocks ([`super::ring`]), `v<key>` values, `h<key>` and `p...` large values
+//! Keys: `r<ring>\0<slot>` blocks ([`super::ring`]), `v<key>` values, `h<key>` and `p...` large values
 //! ([`super::blob`]). Rings carry the machine's name, so that the order of the configuration does not matter; rings of machines that
 //! are no longer configured stay as they are.
 
@@ -20,15 +21,13 @@ use parking_lot::Mutex;
 
 use super::blob::{self, Blobs};
 use super::codec::{BlockRow, FrameRow, decode, storable_event, storable_frame};
-use super::disk::{DirectoryLock, Disk, FreeSpace, free_space, move_aside};
+use super::disk::{Disk, FreeSpace, Lost, free_space};
+use super::live::{DirectoryLock, move_aside};
 use super::ring::{self, Found, Ring as RingOf};
 use super::{FeatureRow, HistoryRow, MAX_BLOB, MAX_VALUE, Record, Ring, RingInfo, Store, StoreError, check_key, check_value};
 use crate::config::{MachineConfig, StoreConfig};
 use crate::types::{Event, Frame, Timestamp};
 
-/// Version of the whole: raised when a program of today could not read it.
-const FORMAT: u8 = 1;
-const FORMAT_KEY: &[u8] = b"mformat";
 const VALUE: u8 = b'v';
 const EVENTS: &str = "events";
 /// An `apply` that makes more pending than this flushes by itself: bounds what is kept in memory.
@@ -74,6 +73,10 @@ pub struct OpenReport {
     pub rows: u64,
     /// The database could not be read: where it is now, and why. The store is empty.
     pub moved_aside: Option<(PathBuf, String)>,
+    /// Flushes that the disk had confirmed and has forgotten: the newest data is gone, what is there is right.
+    pub lost_flushes: u64,
+    /// Keys that the disk has lost: blocks (about 100 rows each), values, pieces of large values.
+    pub lost_entries: u64,
     /// Blocks (about 100 rows each) that were damaged, and removed.
     pub damaged_blocks: u64,
     /// Rows from before the names of a machine's signals or features changed: kept until too old, not given out.
@@ -92,6 +95,19 @@ impl OpenReport {
             let path = path.display();
             out.push(format!(
                 "the store was damaged and is empty now; the old one is in `{path}` ({cause}); check parameters that were tuned"
+            ));
+        }
+        if self.lost_flushes > 0 {
+            out.push(format!(
+                "the disk has forgotten the newest data of the store ({} flushes, about 0.3 s each); check the disk and its cache",
+                self.lost_flushes
+            ));
+        }
+        if self.lost_entries > 0 {
+            out.push(format!(
+                "the disk has lost {} entries of the store (blocks of about 100 rows, or values); check the disk, and parameters that were \
+                 tuned",
+                self.lost_entries
             ));
         }
         if self.damaged_blocks > 0 {
@@ -156,8 +172,8 @@ impl SledStore {
     ) -> Result<(Self, OpenReport), StoreError> {
         let lock = DirectoryLock::take(dir)?;
         let attempt = || {
-            let disk = Disk::open(dir, config.disk_reserve, Arc::clone(free_space))?;
-            Contents::load(disk, config, machines)
+            let (disk, lost) = Disk::open(dir, config.disk_reserve, Arc::clone(free_space))?;
+            Contents::load(disk, lost, config, machines)
         };
         let (contents, moved_aside) = match attempt() {
             Err(StoreError::Damaged { cause, .. }) => {
@@ -349,9 +365,9 @@ struct Contents {
 }
 
 impl Contents {
-    fn load(disk: Disk, config: &StoreConfig, layouts: &[MachineLayout]) -> Result<Self, StoreError> {
-        check_format(&disk)?;
-        let mut report = OpenReport { blob_files: disk.blob_files(), ..OpenReport::default() };
+    fn load(disk: Disk, lost: Lost, config: &StoreConfig, layouts: &[MachineLayout]) -> Result<Self, StoreError> {
+        let mut report =
+            OpenReport { blob_files: disk.blob_files(), lost_flushes: lost.flushes, lost_entries: lost.entries, ..OpenReport::default() };
         let mut known = BTreeSet::from([EVENTS.to_string()]);
         let mut machines = Vec::with_capacity(layouts.len());
         for layout in layouts {
@@ -382,19 +398,6 @@ fn load_ring<R: BlockRow>(
     report.damaged_blocks += damaged_blocks;
     report.other_layout_rows += other_layout_rows;
     Ok(Mutex::new(ring))
-}
-
-/// A newer program's store is left alone, not taken for damage.
-fn check_format(disk: &Disk) -> Result<(), StoreError> {
-    match disk.get(FORMAT_KEY)?.as_deref() {
-        None => disk.change(FORMAT_KEY.to_vec(), Some(vec![FORMAT])),
-        Some([FORMAT]) => {}
-        Some(other) => {
-            let cause = format!("format `{other:?}` is of a newer driftgate; update, or use another directory");
-            return Err(StoreError::Io { path: disk.path().display().to_string(), cause });
-        }
-    }
-    Ok(())
 }
 
 /// Names of all rings, without reading all their blocks: from each name straight to the next.

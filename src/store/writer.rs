@@ -49,7 +49,8 @@ pub struct StoreWriter {
 }
 
 impl StoreWriter {
-    /// Starts the thread; `capacity` is that of the channel, in records.
+    /// Starts the thread; `capacity` is that of the channel, in records. Drop the senders and await `task` before the runtime ends: it
+    /// gives the writer its clock.
     ///
     /// # Panics
     /// Outside a tokio runtime with its clock enabled, or with a capacity of 0.

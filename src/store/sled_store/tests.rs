@@ -363,8 +363,7 @@ fn a_second_store_is_refused() {
 fn a_newer_format_is_left_alone() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path(), 10);
-    store.disk.change(FORMAT_KEY.to_vec(), Some(vec![FORMAT + 1]));
-    store.flush().unwrap();
+    store.disk.set_format_for_test("2");
     drop(store);
     let error = SledStore::open(dir.path(), &config(10), &[]).err().unwrap();
     assert!(error.to_string().contains("newer driftgate"), "{error}");
@@ -445,23 +444,62 @@ fn garbage_in_place_of_a_database_is_moved_aside() {
     assert_eq!(kept, [false, false, true, true, true], "bounded on disk");
 }
 
-/// Cut anywhere: either it is seen as damage, or what is there is right.
+/// Cut anywhere: the loss is told, and what is there is right.
 #[test]
-fn a_truncated_database_never_gives_wrong_rows() {
-    for part in [0.1, 0.5, 0.9, 0.99] {
+fn a_truncated_database_is_noticed() {
+    for part in [0.1, 0.5, 0.9, 0.95] {
         let dir = TempDir::new().unwrap();
         let path = filled(dir.path());
         let file = fs::File::options().write(true).open(&path).unwrap();
         file.set_len((fs::metadata(&path).unwrap().len() as f64 * part) as u64).unwrap();
         let (store, report) = open_all(dir.path(), 20_000, &["A", "B"]);
         let rows = store.features(0, ALL, usize::MAX).unwrap();
-        eprintln!("cut to {part}: {} rows, {report:?}", rows.len());
         assert!(rows.iter().all(|r| *r == row(r.row, 40)));
-        assert!(rows.len() < 5_000 || part > 0.9, "the file is not that much larger than its rows");
-        assert_eq!(report.moved_aside.is_some(), dir.path().join("damaged-1").exists());
+        let whole = rows.len() == 5_000;
+        assert_eq!(whole, report.problems().is_empty(), "cut to {part}: {} rows, {report:?}", rows.len());
         append(&store, 0, 6_000..6_010, 40);
         store.flush().unwrap();
+        drop(store);
+        let (store, report) = open_all(dir.path(), 20_000, &["A", "B"]);
+        assert_eq!(report.problems(), [] as [&str; 0], "told once");
+        assert_eq!(store.features(0, ALL, 10).unwrap(), (6_000..6_010).map(|n| row(n, 40)).collect::<Vec<_>>());
     }
+}
+
+/// The disk gives back an older state of itself.
+#[test]
+fn an_older_copy_is_noticed() {
+    let dir = TempDir::new().unwrap();
+    filled(dir.path());
+    let (old, now) = (dir.path().join("copy"), dir.path().join("sled"));
+    let copy = |from: &Path, to: &Path| {
+        fs::create_dir_all(to.join("blobs")).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap).filter(|e| e.file_type().unwrap().is_file()) {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    };
+    copy(&now, &old);
+    let store = open(dir.path(), 20_000);
+    for n in 6_000..6_003 {
+        append(&store, 0, n..n + 1, 40);
+        store.flush().unwrap();
+    }
+    drop(store);
+    fs::remove_dir_all(&now).unwrap();
+    copy(&old, &now);
+    let (store, report) = open_all(dir.path(), 20_000, &["A", "B"]);
+    assert_eq!((report.lost_flushes, report.rows), (3, 5_000));
+    assert_eq!(store.features(0, ALL, 1).unwrap()[0].row, 5_000);
+}
+
+/// A crash while the database is made.
+#[test]
+fn a_half_made_database_is_made_anew() {
+    let dir = TempDir::new().unwrap();
+    fs::create_dir(dir.path().join("new")).unwrap();
+    fs::write(dir.path().join("new").join("db"), vec![3; 100_000]).unwrap();
+    let (_, report) = open_all(dir.path(), 20_000, &["A"]);
+    assert_eq!(report, OpenReport::default());
 }
 
 #[test]
@@ -513,6 +551,48 @@ fn a_failed_database_is_opened_again() {
     let store = open(dir.path(), 1_000);
     assert_eq!(numbers(&store, 0), (1..300).collect::<Vec<_>>());
     assert_eq!(store.get("k").unwrap(), Some(vec![1]));
+}
+
+/// On a file system that is really full. Needs an empty one of about 40 MB: `mount -t tmpfs -o size=40m none DIR`, which needs root.
+#[test]
+fn a_full_file_system_is_survived() {
+    const VARIABLE: &str = "DRIFTGATE_TEST_SMALL_FILE_SYSTEM";
+    let Some(dir) = std::env::var_os(VARIABLE).map(PathBuf::from) else {
+        eprintln!("left out: {VARIABLE} names no small file system");
+        return;
+    };
+    let ballast = dir.join("ballast");
+    fs::write(&ballast, vec![1; 20 << 20]).unwrap();
+    // Told that there is room: only the write itself finds out.
+    let free_space: FreeSpace = Arc::new(|_| Ok(u64::MAX));
+    let (store, _) = SledStore::open_with(&dir, &config(100_000), &[layout("A")], &free_space).unwrap();
+    let (mut next, mut flushed) = (1, 0);
+    let error = loop {
+        let applied = store.apply(Record::Features { machine: 0, row: row(next, 40) });
+        next += u64::from(applied.is_ok());
+        if applied.is_err() || next % 100 == 0 {
+            match store.flush() {
+                Ok(()) => flushed = next - 1,
+                Err(error) => break error,
+            }
+        }
+        assert!(next < 1_000_000, "it is never full");
+    };
+    eprintln!("after {flushed} rows: {error}");
+    assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
+    assert!(store.apply(Record::Features { machine: 0, row: row(next, 40) }).is_err());
+    store.disk.retry_now_for_test();
+    eprintln!("still full: {:?}", store.flush());
+
+    fs::remove_file(&ballast).unwrap();
+    store.disk.retry_now_for_test();
+    store.flush().expect("storing goes on by itself");
+    append(&store, 0, next..next + 100, 40);
+    store.flush().unwrap();
+    drop(store);
+    let (store, report) = SledStore::open_with(&dir, &config(100_000), &[layout("A")], &free_space).unwrap();
+    assert_eq!(report.problems(), [] as [&str; 0]);
+    assert_eq!(store.features(0, ALL, usize::MAX).unwrap(), (1..next + 100).map(|n| row(n, 40)).collect::<Vec<_>>());
 }
 
 /// One step of a random run.

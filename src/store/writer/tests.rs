@@ -84,6 +84,12 @@ fn put(key: &str) -> Record {
     Record::Put { key: key.into(), value: vec![1] }
 }
 
+/// A runtime that ends before its writer would take the clock away from it.
+async fn stop(writer: StoreWriter) {
+    drop(writer.sender);
+    writer.task.await.unwrap();
+}
+
 async fn durable(writer: &StoreWriter, record: Record) -> Result<(), StoreError> {
     let (ack, answer) = oneshot::channel();
     writer.sender.send(StoreMessage::Durable(record, ack)).await.unwrap();
@@ -97,6 +103,7 @@ async fn durable_records_are_acknowledged_after_a_flush() {
     writer.sender.send(StoreMessage::Record(put("a"))).await.unwrap();
     durable(&writer, put("b")).await.unwrap();
     assert_eq!(store.flushed.load(Ordering::SeqCst), 2, "flushed, not only applied");
+    stop(writer).await;
 }
 
 #[tokio::test]
@@ -107,6 +114,7 @@ async fn the_clock_flushes() {
     // Nothing is sent: only a flush by the clock can find out.
     writer.health.changed().await.unwrap();
     assert!(writer.health.borrow().failing.as_ref().unwrap().contains("the disk is full"));
+    stop(writer).await;
 }
 
 #[tokio::test]
@@ -138,6 +146,7 @@ async fn a_failing_store_is_told_counted_and_overcome() {
     durable(&writer, put("b")).await.unwrap();
     assert_eq!(store.keys("").unwrap(), ["a", "b"]);
     assert_eq!(writer.health.borrow().lost, 21);
+    stop(writer).await;
 }
 
 #[tokio::test]
@@ -149,4 +158,5 @@ async fn one_bad_record_is_not_a_failing_store() {
     durable(&writer, put("a")).await.unwrap();
     let health = writer.health.wait_for(|health| health.lost == 1).await.unwrap().clone();
     assert_eq!(health, StoreHealth { failing: None, lost: 1 });
+    stop(writer).await;
 }

@@ -44,10 +44,7 @@ fn machine(name: &str) -> MachineConfig {
         settle: Duration::ZERO,
         active_when: None,
         signals,
-        settings: vec![
-            setting("Voltage", "V", Conditioning::Tolerance(5.0)),
-            setting("Product", "", Conditioning::Category),
-        ],
+        settings: vec![setting("Voltage", "V", Conditioning::Tolerance(5.0)), setting("Product", "", Conditioning::Category)],
         features: vec![feature("Flux_rms", 0, FeatureKind::Rms), feature("Temperature", 1, FeatureKind::Value)],
         regime_slots: 8,
         min_reference_rows: 200,

@@ -5,7 +5,7 @@ use opcua::server::{Limits, OperationalLimits, SubscriptionLimits};
 /// How often subscriptions are looked at, in milliseconds; also the shortest publishing interval.
 pub(super) const POLL_INTERVAL_MS: u64 = 50;
 /// Longest time a session may be idle. PLC clients ask for hours; a dead one should not hold a session for that long.
-pub(super) const SESSION_TIMEOUT_MS: u64 = 60_000;
+pub(super) const SESSION_TIMEOUT_MS: u64 = 300_000;
 
 /// Buffers of one message chunk. The answer to a HEL never exceeds what the client offers (S7-1500 offers 8,192 bytes and
 /// drops the link otherwise).

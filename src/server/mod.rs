@@ -13,6 +13,8 @@
 mod access;
 mod address_space;
 mod certificate;
+#[cfg(test)]
+mod fixture;
 mod instantiate;
 mod items;
 mod limits;
@@ -21,6 +23,8 @@ mod nodeset;
 mod parameter;
 mod publish;
 mod run;
+#[cfg(test)]
+mod tests;
 mod units;
 pub mod view;
 

@@ -13,7 +13,7 @@ use opcua::sync::RwLock;
 use opcua::types::{AttributeId, IdType, Identifier, MonitoringMode, NodeId, StatusCode, TimestampsToReturn, Variant};
 
 use super::access::user_name;
-use super::parameter::{self, Rejection};
+use super::parameter::{self, ANSWER_TIMEOUT, Rejection};
 use super::publish::{Shared, Values, current, now, own};
 use super::{CommandSender, INSTANCES, INSTANCES_URI, NodeUpdate, ParameterSpec, TYPES, TYPES_URI};
 use crate::types::Scalar;
@@ -32,7 +32,10 @@ impl GatewayNodes {
         };
         let user = user_name(&context.token);
         let result = match parameter::check(spec, &written.value, &written.index_range) {
-            Ok(value) => parameter::submit(&self.commands, Arc::clone(&spec.path), value.clone(), user).await.map(|()| value),
+            Ok(value) => {
+                let answer = parameter::submit(&self.commands, Arc::clone(&spec.path), value.clone(), user, ANSWER_TIMEOUT).await;
+                answer.map(|()| value)
+            }
             Err(rejection) => Err(rejection),
         };
         let values = Values { space, subscriptions: &context.subscriptions, shared: &self.shared };

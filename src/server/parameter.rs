@@ -11,7 +11,7 @@ use crate::types::{Scalar, ScalarKind};
 use crate::wire::opcua::to_scalar;
 
 /// Longest wait for the owner of the state.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why nothing was changed: for the client, and for the `LastErrorText` of HMIs that hide status codes.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,8 +76,14 @@ fn kind_name(kind: ScalarKind) -> &'static str {
     }
 }
 
-/// Asks the owner of the state to take the value.
-pub(super) async fn submit(commands: &CommandSender, path: Arc<str>, value: Scalar, user: &str) -> Result<(), Rejection> {
+/// Asks the owner of the state to take the value, and waits for its answer at most `patience`.
+pub(super) async fn submit(
+    commands: &CommandSender,
+    path: Arc<str>,
+    value: Scalar,
+    user: &str,
+    patience: Duration,
+) -> Result<(), Rejection> {
     let (reply, answer) = oneshot::channel();
     let request = CommandRequest { command: Command::SetParameter { path, value }, user: user.into(), reply };
     let stopping = || Rejection::new(StatusCode::BadShutdown, "the gateway is stopping");
@@ -85,7 +91,7 @@ pub(super) async fn submit(commands: &CommandSender, path: Arc<str>, value: Scal
         commands.send(request).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?.map_err(Rejection::from)
     };
-    tokio::time::timeout(ANSWER_TIMEOUT, exchange)
+    tokio::time::timeout(patience, exchange)
         .await
         .unwrap_or_else(|_| Err(Rejection::new(StatusCode::BadTimeout, "the gateway did not answer in time: read the value back")))
 }
@@ -143,17 +149,17 @@ mod tests {
             assert_eq!((&*request.user, request.command), ("engineer", Command::SetParameter { path: "p".into(), value: Scalar::U32(3) }));
             request.reply.send(Err(Refusal::InvalidState("learning".into()))).unwrap();
         });
-        let answer = submit(&commands, "p".into(), Scalar::U32(3), "engineer").await;
+        let answer = submit(&commands, "p".into(), Scalar::U32(3), "engineer", ANSWER_TIMEOUT).await;
         assert_eq!(answer, Err(Rejection::new(StatusCode::BadInvalidState, "learning")));
         owner.await.unwrap();
-        let gone = submit(&commands, "p".into(), Scalar::U32(3), "engineer").await;
+        let gone = submit(&commands, "p".into(), Scalar::U32(3), "engineer", ANSWER_TIMEOUT).await;
         assert_eq!(gone.unwrap_err().status, StatusCode::BadShutdown);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn silence_is_a_timeout() {
         let (commands, _requests) = mpsc::channel(1);
-        let answer = submit(&commands, "p".into(), Scalar::U32(3), "engineer").await;
+        let answer = submit(&commands, "p".into(), Scalar::U32(3), "engineer", Duration::from_millis(1)).await;
         assert_eq!(answer.unwrap_err().status, StatusCode::BadTimeout);
     }
 }

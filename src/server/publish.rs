@@ -201,11 +201,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_not_written() {
         let known = variables(VariableInfo { kind: Some(ScalarKind::U16), ..VariableInfo::default() });
-        let (good, mut changes) = (Quality::Good, Vec::new());
-        assert_eq!(expand(&known, &update(Some(Scalar::F64(1.0)), good), &mut changes), Err(Misfit::WrongType));
-        assert_eq!(expand(&HashMap::new(), &update(Some(Scalar::U16(1)), good), &mut changes), Err(Misfit::Unknown));
+        let (wrong, fits, none) =
+            (update(Some(Scalar::F64(1.0)), Quality::Good), update(Some(Scalar::U16(1)), Quality::Good), HashMap::new());
+        let mut changes = Vec::new();
+        assert_eq!(expand(&known, &wrong, &mut changes), Err(Misfit::WrongType));
+        assert_eq!(expand(&none, &fits, &mut changes), Err(Misfit::Unknown));
         assert!(changes.is_empty());
-        let fits = update(Some(Scalar::U16(1)), good);
         expand(&known, &fits, &mut changes).unwrap();
         assert_eq!(changes[0].1.value, Some(Variant::UInt16(1)));
         assert_eq!(from_date_time(&changes[0].1.source_timestamp.unwrap()), fits.time);

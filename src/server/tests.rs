@@ -2,16 +2,19 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use opcua::client::{Client, ClientBuilder, DataChangeCallback, IdentityToken, Session};
+use opcua::client::services::Republish;
+use opcua::client::{Client, ClientBuilder, DataChangeCallback, IdentityToken, Session, UARequest};
 use opcua::crypto::SecurityPolicy;
 use opcua::types::{
-    AttributeId, BrowseDescription, BrowseDirection, BrowseResultMask, ByteString, DataValue, LocalizedText, MessageSecurityMode,
+    AttributeId, BrowseDescription, BrowseDirection, BrowseResultMask, DataValue, LocalizedText, MessageSecurityMode,
     MonitoredItemCreateRequest, NodeClassMask, NodeId, ObjectId, ReadValueId, StatusCode, TimestampsToReturn, UserTokenPolicy, VariableId,
     Variant, WriteValue,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -22,6 +25,26 @@ use super::instantiate::node_id;
 use super::*;
 use crate::types::Cause;
 use crate::wire::opcua::to_date_time;
+
+/// Makes the key pairs once for all tests: each takes a good part of a second.
+fn lay_keys(dir: &Path) {
+    static KEYS: LazyLock<Vec<(&str, &str, Vec<u8>)>> = LazyLock::new(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut keys = Vec::new();
+        for (owner, uri) in [("pki", "urn:driftgate:test"), ("client", "urn:test")] {
+            certificate::ensure(&dir.path().join(owner), uri).unwrap();
+            for file in [certificate::CERTIFICATE, certificate::PRIVATE_KEY] {
+                keys.push((owner, file, std::fs::read(dir.path().join(owner).join(file)).unwrap()));
+            }
+        }
+        keys
+    });
+    for (owner, file, content) in KEYS.iter() {
+        let path = dir.join(owner).join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+}
 
 /// A running server with the ends that the rest of the gateway would hold.
 struct Bench {
@@ -36,6 +59,7 @@ struct Bench {
 impl Bench {
     async fn start(access: Access) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        lay_keys(dir.path());
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let (updates, receiver) = mpsc::channel(16);
         let (sender, commands) = mpsc::channel(16);
@@ -59,7 +83,8 @@ impl Bench {
             .application_name("test")
             .application_uri("urn:test")
             .product_uri("urn:test")
-            .create_sample_keypair(true)
+            .certificate_path(certificate::CERTIFICATE)
+            .private_key_path(certificate::PRIVATE_KEY)
             .trust_server_certs(true)
             .pki_dir(self.dir.path().join("client"))
             .session_retry_limit(0)
@@ -75,8 +100,7 @@ impl Bench {
     async fn connect_as(&self, policy: SecurityPolicy, identity: IdentityToken) -> Result<Arc<Session>, StatusCode> {
         let mode = if policy == SecurityPolicy::None { MessageSecurityMode::None } else { MessageSecurityMode::SignAndEncrypt };
         let endpoint = (self.endpoint.as_str(), policy.to_str(), mode, UserTokenPolicy::anonymous());
-        let (session, event_loop) =
-            self.client().connect_to_matching_endpoint(endpoint, identity).await.map_err(|e| e.status())?;
+        let (session, event_loop) = self.client().connect_to_matching_endpoint(endpoint, identity).await.map_err(|e| e.status())?;
         let running = event_loop.spawn();
         tokio::select! {
             connected = session.wait_for_connection() => if connected { Ok(session) } else { Err(StatusCode::BadNotConnected) },
@@ -129,7 +153,12 @@ async fn wait_for(session: &Session, path: &str, wanted: impl Fn(&DataValue) -> 
 }
 
 async fn write(session: &Session, path: &str, value: impl Into<Variant>) -> StatusCode {
-    let write = WriteValue { node_id: node_id(path), attribute_id: AttributeId::Value as u32, value: DataValue::value_only(value.into()), ..Default::default() };
+    let write = WriteValue {
+        node_id: node_id(path),
+        attribute_id: AttributeId::Value as u32,
+        value: DataValue::value_only(value.into()),
+        ..Default::default()
+    };
     session.write(&[write]).await.unwrap()[0]
 }
 
@@ -382,20 +411,37 @@ async fn an_unknown_client_certificate_waits_in_rejected() {
     bench.stop().await;
 }
 
-/// Sends a request of the session that the client's own layer does not offer.
-async fn republish(session: &Session, subscription_id: u32) -> StatusCode {
-    use opcua::types::{RepublishRequest, RequestHeader};
-    let _ = (session, subscription_id, RepublishRequest { request_header: RequestHeader::default(), subscription_id, retransmit_sequence_number: 1 });
-    StatusCode::BadSubscriptionIdInvalid
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_republish_is_an_error() {
     let bench = Bench::start(Access::LocalOnly).await;
     let session = bench.connect().await;
-    let _values = subscribe(&session, "Gateway.Heartbeat", 0.0).await;
-    assert!(republish(&session, 12_345).await.is_bad());
-    let _ = ByteString::null();
+    let republish = |id| Republish::new(id, 99_999, &session).send(session.channel());
+    assert_eq!(republish(12_345).await.unwrap_err().status(), StatusCode::BadNoSubscription);
+    let mut values = subscribe(&session, "Gateway.Heartbeat", 0.0).await;
+    next(&mut values).await;
+    assert_eq!(republish(12_345).await.unwrap_err().status(), StatusCode::BadSubscriptionIdInvalid);
+    let known = session.subscription_state().lock().subscription_ids().unwrap()[0];
+    assert_eq!(republish(known).await.unwrap_err().status(), StatusCode::BadMessageNotAvailable);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_to_a_hello_stays_within_what_it_offers() {
+    let bench = Bench::start(Access::LocalOnly).await;
+    let address = bench.endpoint.trim_start_matches("opc.tcp://").trim_end_matches('/');
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    // HEL of an S7-1500: version, receive and send buffer, message size, chunks, url.
+    let url = bench.endpoint.as_bytes();
+    let mut hello = b"HELF".to_vec();
+    let words = [32 + url.len() as u32, 0, 8_192, 8_192, 0, 0, url.len() as u32];
+    hello.extend(words.iter().flat_map(|w| w.to_le_bytes()));
+    hello.extend(url);
+    stream.write_all(&hello).await.unwrap();
+    let mut answer = [0u8; 28];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer[..4], b"ACKF");
+    let word = |at: usize| u32::from_le_bytes(answer[at..at + 4].try_into().unwrap());
+    assert_eq!((word(12), word(16)), (8_192, 8_192));
     bench.stop().await;
 }
 

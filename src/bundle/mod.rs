@@ -156,8 +156,7 @@ impl Bundle {
             if model.scores.len() != self.regimes.len() {
                 return bad("a model has another number of regimes");
             }
-            let Model::IsolationForest(forest) = &model.model;
-            if !forest.is_sound() {
+            if !model.model.is_sound() {
                 return bad("a model's tables do not fit together");
             }
         }

@@ -5,7 +5,7 @@ use crate::config::{MachineConfig, ModelConfig, ModelKind, MonitorConfig};
 use crate::drift::MonitorParams;
 use crate::drift::calibrate::{Answer, Calibration, HealthyRows, Subject, calibrate};
 use crate::drift::metric::Reference;
-use crate::model::{FitError, IsolationForest, Model, tail_quantile};
+use crate::model::{FitError, IsolationForest, KMeans, Model, tail_quantile};
 use crate::regime::{Cell, Located, RegimeTable};
 use crate::types::Timestamp;
 
@@ -136,10 +136,14 @@ impl Training {
         if held_rows < 20 {
             return Err(TrainError::Incomplete { model: model.name.to_string(), rows: held_rows + fit.len() / model.inputs.len().max(1) });
         }
-        let ModelKind::IsolationForest { trees, samples, seed } = model.kind;
-        let forest = IsolationForest::fit(&fit, model.inputs.len(), trees, samples, seed)
-            .map_err(|cause| TrainError::Fit { model: model.name.to_string(), cause })?;
-        let trained = Model::IsolationForest(forest);
+        let width = model.inputs.len();
+        let trained = match model.kind {
+            ModelKind::IsolationForest { trees, samples, seed } => {
+                IsolationForest::fit(&fit, width, trees, samples, seed).map(Model::IsolationForest)
+            }
+            ModelKind::KMeans { clusters, seed } => KMeans::fit(&fit, width, clusters, seed).map(Model::KMeans),
+        };
+        let trained = trained.map_err(|cause| TrainError::Fit { model: model.name.to_string(), cause })?;
         let scores: Vec<Vec<f64>> = held.iter().map(|rows| rows.iter().map(|r| trained.score(r)).collect()).collect();
         let all: Vec<f64> = scores.iter().flatten().copied().collect();
         Ok(BundleModel {

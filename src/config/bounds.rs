@@ -43,6 +43,7 @@ pub(super) const BLOCK_LENGTH: Bound<usize> = bound(256, 8, 65_536);
 
 pub(super) const TREES: Bound<usize> = bound(100, 1, 1_000);
 pub(super) const SAMPLES: Bound<usize> = bound(256, 8, 65_536);
+pub(super) const CLUSTERS: Bound<usize> = bound(8, 1, 100);
 pub(super) const SEED: u64 = 1;
 pub(super) const CONTAMINATION: f64 = 0.001;
 pub(super) const FAULT_ROWS: Bound<u16> = bound(5, 1, 10_000);

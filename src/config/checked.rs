@@ -332,6 +332,7 @@ pub struct ModelConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ModelKind {
     IsolationForest { trees: usize, samples: usize, seed: u64 },
+    KMeans { clusters: usize, seed: u64 },
 }
 
 /// A monitor: up to four tests, their thresholds, and the decision.

@@ -278,7 +278,7 @@ section! {
     RawModel {
         /// Its name: a letter, then letters, digits and `_`, 32 at most.
         name: String = Required(r#""Stator""#);
-        /// `isolation_forest`.
+        /// `isolation_forest` or `kmeans` (distance to the nearest cluster of healthy rows).
         kind: Kind = Default(r#""isolation_forest""#);
         /// Features it gets. Default: all of the machine.
         inputs: Vec<String> = Example(r#"["Current1", "Flux_rms"]"#);
@@ -286,6 +286,8 @@ section! {
         trees: usize = Default("100");
         /// Training rows that each tree sees; 8 to 65,536.
         samples: usize = Default("256");
+        /// Clusters of kmeans; 1 to 100.
+        clusters: usize = Default("8");
         /// Seed of the random numbers: the same data and seed give the same model.
         seed: u64 = Default("1");
         /// Share of healthy training rows that may lie beyond the score's threshold; at least 0, below 0.5.
@@ -364,10 +366,11 @@ pub(super) enum Statistic {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     IsolationForest,
+    KMeans,
 }
 
 words!(Protocol, "protocol", "opcua" => Protocol::OpcUa, "modbus" => Protocol::Modbus);
-words!(Kind, "kind of model", "isolation_forest" => Kind::IsolationForest);
+words!(Kind, "kind of model", "isolation_forest" => Kind::IsolationForest, "kmeans" => Kind::KMeans);
 words!(
     Statistic, "feature",
     "value" => Statistic::Value, "mean" => Statistic::Mean, "rms" => Statistic::Rms, "crest" => Statistic::Crest,

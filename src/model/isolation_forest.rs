@@ -3,6 +3,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::FitError;
+
 /// Isolation forest (Liu, Ting, Zhou 2008): rows that random splits isolate early are strange.
 ///
 /// Score `2^(-E[h(x)] / c(n))`, between 0 and 1; about 0.5 for ordinary rows, near 1 for outliers, where h is the path
@@ -30,31 +32,12 @@ struct Node {
 
 const LEAF: u32 = u32::MAX;
 
-/// Why no forest can be fitted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FitError {
-    #[error("an isolation forest needs at least 2 rows; got `{0}`")]
-    TooFewRows(usize),
-    #[error("rows of `{inputs}` inputs cannot be cut from `{values}` values")]
-    Shape { inputs: usize, values: usize },
-    #[error("input {0} is not finite in some row; leave such rows out")]
-    NotFinite(usize),
-}
-
 impl IsolationForest {
     /// Fits `trees` trees, each on `samples` rows drawn without replacement (all rows, where there are fewer).
     /// `rows` is row after row, each of `inputs` values.
     pub fn fit(rows: &[f64], inputs: usize, trees: usize, samples: usize, seed: u64) -> Result<Self, FitError> {
-        if inputs == 0 || !rows.len().is_multiple_of(inputs) {
-            return Err(FitError::Shape { inputs, values: rows.len() });
-        }
-        if let Some(i) = rows.iter().position(|x| !x.is_finite()) {
-            return Err(FitError::NotFinite(i % inputs));
-        }
+        super::check_rows(rows, inputs)?;
         let n = rows.len() / inputs;
-        if n < 2 {
-            return Err(FitError::TooFewRows(n));
-        }
         let samples = samples.clamp(2, n);
         let depth_limit = (samples as f64).log2().ceil() as u32;
         let mut forest = Self { inputs, normaliser: mean_path(samples), nodes: Vec::new(), roots: Vec::new() };

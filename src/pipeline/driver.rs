@@ -187,6 +187,11 @@ impl Running {
     fn publish(&mut self) {
         let verdict = self.d.core.verdict();
         self.beside.learning = self.d.core.learning();
+        if self.beside.kinds.is_empty()
+            && let Some(bundle) = self.d.core.bundle()
+        {
+            self.beside.kinds = bundle.models.iter().map(|m| m.model.kind()).collect();
+        }
         self.beside.latency = (self.latencies.last, self.latencies.p99());
         let states = self.d.sources.iter().map(|s| {
             let s = s.borrow();

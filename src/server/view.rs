@@ -26,6 +26,8 @@ pub struct Beside {
     pub learning: Option<(usize, usize)>,
     /// SHA-256 of the active bundle, hex, and its provenance: from, to.
     pub bundle: Option<(Arc<str>, Timestamp, Timestamp)>,
+    /// Kind of each model of the active bundle.
+    pub kinds: Vec<&'static str>,
     /// Latency of the last inference and its 99 % quantile, ms.
     pub latency: (f64, f64),
     pub inferences: u32,
@@ -274,7 +276,7 @@ fn models(w: &mut Walk<'_>, m: &str, model: &str, k: usize, verdict: &Verdict, b
     w.words(|| a("Name"), model);
     let (hash, from, to) = beside.bundle.clone().unwrap_or_else(|| ("".into(), Timestamp::EPOCH, Timestamp::EPOCH));
     w.text(|| a("Hash"), &hash);
-    w.words(|| a("Format"), "isolation_forest");
+    w.words(|| a("Format"), beside.kinds.get(k).copied().unwrap_or(""));
     w.moment(|| a("TrainedFrom"), from);
     w.moment(|| a("TrainedTo"), to);
     let i = |name: &str| format!("{m}.Models.{model}.Inference.{name}");

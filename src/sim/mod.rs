@@ -37,7 +37,7 @@ pub use plc_opcua::start_opcua_plc;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, MachineConfig, Origin};
+    use crate::config::{Config, MachineConfig};
 
     fn demo(file: &str) -> MachineConfig {
         let config = Config::load(format!("{}/configs/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();

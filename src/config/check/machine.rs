@@ -149,7 +149,6 @@ fn models(raw: Vec<RawModel>, features: &[FeatureConfig], machine: &str, notes: 
 }
 
 fn model(raw: RawModel, features: &[FeatureConfig], path: &str, notes: &mut Notes<'_>) -> ModelConfig {
-    let Kind::IsolationForest = raw.kind.unwrap_or(Kind::IsolationForest);
     let contamination = raw.contamination.unwrap_or(bounds::CONTAMINATION);
     if !(0.0..0.5).contains(&contamination) {
         notes.fault(&join(path, "contamination"), format!("out of range: `{contamination}`"), Some("at least 0, below 0.5".to_string()));
@@ -160,10 +159,16 @@ fn model(raw: RawModel, features: &[FeatureConfig], path: &str, notes: &mut Note
     }
     ModelConfig {
         name: notes.name(raw.name, path),
-        kind: ModelKind::IsolationForest {
-            trees: notes.within(&join(path, "trees"), raw.trees, bounds::TREES),
-            samples: notes.within(&join(path, "samples"), raw.samples, bounds::SAMPLES),
-            seed: raw.seed.unwrap_or(bounds::SEED),
+        kind: match raw.kind.unwrap_or(Kind::IsolationForest) {
+            Kind::IsolationForest => ModelKind::IsolationForest {
+                trees: notes.within(&join(path, "trees"), raw.trees, bounds::TREES),
+                samples: notes.within(&join(path, "samples"), raw.samples, bounds::SAMPLES),
+                seed: raw.seed.unwrap_or(bounds::SEED),
+            },
+            Kind::KMeans => ModelKind::KMeans {
+                clusters: notes.within(&join(path, "clusters"), raw.clusters, bounds::CLUSTERS),
+                seed: raw.seed.unwrap_or(bounds::SEED),
+            },
         },
         inputs: inputs(raw.inputs, features, path, notes),
         contamination,

@@ -22,12 +22,12 @@ pub mod sim;
 pub mod types;
 
 #[cfg(feature = "gateway")]
+pub mod app;
+#[cfg(feature = "gateway")]
 pub mod server;
 #[cfg(feature = "gateway")]
 pub mod source;
 #[cfg(feature = "gateway")]
 pub mod store;
-#[cfg(feature = "gateway")]
-pub mod app;
 #[cfg(feature = "gateway")]
 pub mod wire;

@@ -405,8 +405,20 @@ fn table(machine: &MachineConfig, verdict: &Verdict, nodes: &[(String, String)],
     };
     out.push(format!("says: {said}"));
     for (config, model) in machine.models.iter().zip(&verdict.models) {
-        let flag = if model.fault { "FAULT" } else if model.anomaly { "anomaly" } else { "normal" };
-        out.push(format!("model {}: {flag}, score {} of {}, {}", config.name, shown(model.score), shown(model.threshold), model.trust.text()));
+        let flag = if model.fault {
+            "FAULT"
+        } else if model.anomaly {
+            "anomaly"
+        } else {
+            "normal"
+        };
+        out.push(format!(
+            "model {}: {flag}, score {} of {}, {}",
+            config.name,
+            shown(model.score),
+            shown(model.threshold),
+            model.trust.text()
+        ));
     }
     for monitor in &verdict.monitors {
         let tests = monitor.tests.iter().map(|t| format!("{} {}{}", t.name, shown(t.index), if t.exceeded { "!" } else { "" }));

@@ -26,7 +26,9 @@ use crate::pipeline::replay::Recorded;
 /// and gives verdicts back as OPC UA nodes. Start with `driftgate demo`.
 #[derive(Parser, Debug)]
 #[command(name = "driftgate", version, about, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 success, 1 failed, 2 wrong usage or configuration. Logs go to stderr; DRIFTGATE_LOG=debug shows more.")]
+#[command(
+    after_help = "Exit codes: 0 success, 1 failed, 2 wrong usage or configuration. Logs go to stderr; DRIFTGATE_LOG=debug shows more."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

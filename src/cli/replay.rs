@@ -36,7 +36,10 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     if let Some(rows) = args.learn_rows {
         let mut machine = (*recorded.machine).clone();
         if rows < machine.min_reference_rows {
-            anyhow::bail!(Usage(format!("--learn-rows {rows} is less than min_reference_rows ({}); no regime could be learned", machine.min_reference_rows)));
+            anyhow::bail!(Usage(format!(
+                "--learn-rows {rows} is less than min_reference_rows ({}); no regime could be learned",
+                machine.min_reference_rows
+            )));
         }
         machine.learn_rows = rows;
         recorded.machine = Arc::new(machine);

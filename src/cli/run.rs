@@ -66,9 +66,9 @@ pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Loopback only: there are no users and roles yet.
 pub async fn bind(port: u16) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .await
-        .with_context(|| format!("cannot listen on port {port}; is another driftgate or OPC UA server running? Choose another port, or 0 for a free one"))
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.with_context(|| {
+        format!("cannot listen on port {port}; is another driftgate or OPC UA server running? Choose another port, or 0 for a free one")
+    })
 }
 
 /// Waits for Ctrl-C or SIGTERM.

@@ -51,12 +51,15 @@ pub fn run(args: &StoreArgs) -> anyhow::Result<Outcome> {
     let size = store.size_on_disk()?;
     let parameters = store.keys("param|")?;
     if *as_json {
-        let rings: Vec<_> = rings.iter().map(|r| {
-            json!({
-                "ring": name(&r.ring), "rows": r.rows, "capacity": r.capacity, "bytes": r.bytes,
-                "oldest": r.oldest.map(|t| t.to_string()), "newest": r.newest.map(|t| t.to_string()),
+        let rings: Vec<_> = rings
+            .iter()
+            .map(|r| {
+                json!({
+                    "ring": name(&r.ring), "rows": r.rows, "capacity": r.capacity, "bytes": r.bytes,
+                    "oldest": r.oldest.map(|t| t.to_string()), "newest": r.newest.map(|t| t.to_string()),
+                })
             })
-        }).collect();
+            .collect();
         let tuned: Vec<_> = parameters.iter().map(|k| k.trim_start_matches("param|")).collect();
         print_json(&json!({ "rings": rings, "size_on_disk": size, "tuned_parameters": tuned, "problems": report.problems() }))?;
         return Ok(Outcome::Done);

@@ -28,7 +28,8 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
     let regimes = || bundle.envelope.regimes.iter().zip(&bundle.regimes);
     if args.json {
         let regimes: Vec<_> = regimes().map(|(r, reference)| json!({ "key": &*r.key, "rows": reference.rows })).collect();
-        let models: Vec<_> = bundle.models.iter().map(|m| json!({ "name": &*m.name, "kind": m.model.kind(), "threshold": m.threshold })).collect();
+        let models: Vec<_> =
+            bundle.models.iter().map(|m| json!({ "name": &*m.name, "kind": m.model.kind(), "threshold": m.threshold })).collect();
         let rows = bundle.provenance.rows;
         print_json(&json!({ "bundle": args.out, "sha256": sha256, "rows": rows, "regimes": regimes, "models": models }))?;
         return Ok(Outcome::Done);

@@ -23,7 +23,11 @@ pub(super) fn monitor(raw: Option<RawMonitor>, path: &str, notes: &mut Notes<'_>
         tests: tests(raw.tests, enabled, window_rows, &join(path, "tests"), notes),
         window_rows,
         hop,
-        consecutive_limit: notes.within(&join(path, "consecutive_limit"), raw.consecutive_limit.or(charts.then_some(1)), bounds::CONSECUTIVE_LIMIT),
+        consecutive_limit: notes.within(
+            &join(path, "consecutive_limit"),
+            raw.consecutive_limit.or(charts.then_some(1)),
+            bounds::CONSECUTIVE_LIMIT,
+        ),
         budget: raw.budget,
     }
 }

@@ -52,6 +52,8 @@ struct ModelState {
     monitor: Monitor,
     fault: FaultState,
     score: f64,
+    /// All inputs were there.
+    complete: bool,
     threshold: f64,
     anomaly: bool,
     residuals: Vec<f64>,
@@ -115,6 +117,7 @@ impl MachineCore {
             monitor: Monitor::new(MonitorParams::new(&m.prediction_drift, 0, 1, None), 1, slots),
             fault: FaultState::default(),
             score: f64::NAN,
+            complete: false,
             threshold: f64::NAN,
             anomaly: false,
             residuals: Vec::with_capacity(m.inputs.len()),
@@ -203,6 +206,7 @@ impl MachineCore {
             state.residuals.clear();
             state.residuals.extend(model.inputs.iter().map(|k| regime.residual(*k, self.now.extracted.values[*k])));
             let missing = state.residuals.iter().filter(|z| z.is_nan()).count();
+            state.complete = missing == 0;
             if missing * 2 > state.residuals.len() {
                 continue;
             }

@@ -229,10 +229,11 @@ impl MachineCore {
     fn status_event(&self, k: usize, monitor: Arc<str>, status: DriftStatus, previous: Option<DriftStatus>) -> EventKind {
         let report = &self.verdict.monitors[k];
         let judged = matches!(status, DriftStatus::OK | DriftStatus::Warning | DriftStatus::Drift);
-        // The test that decides: all must exceed, so the smallest index does.
-        let test = report.tests.iter().filter(|t| judged && t.index.is_finite()).min_by(|a, b| a.index.total_cmp(&b.index));
-        let alarmed = matches!(status, DriftStatus::Warning | DriftStatus::Drift);
         let source = if k == 0 { &self.data } else { &self.models[k - 1].monitor };
+        // The test that decides: all must exceed, so the smallest index does.
+        let tests = report.tests.iter().zip(&source.params().tests).filter(|(t, _)| judged && t.index.is_finite());
+        let test = tests.min_by(|a, b| a.0.index.total_cmp(&b.0.index));
+        let alarmed = matches!(status, DriftStatus::Warning | DriftStatus::Drift);
         let worst = source.worst_slot().filter(|_| alarmed);
         let worst_key = worst.and_then(|s| self.bundle.as_ref()?.envelope.regimes.get(usize::from(s)).map(|r| r.key.clone()));
         let top = report.top_feature.filter(|_| k == 0 && alarmed);
@@ -243,9 +244,10 @@ impl MachineCore {
             reason: report.reason,
             regime: worst_key.or_else(|| self.regime_key()),
             feature: top.and_then(|t| self.config.features.get(usize::from(t))).map(|f| f.name.clone()),
-            metric: test.map(|t| t.name.into()),
-            value: test.map(|t| t.value),
-            threshold: test.map(|t| t.threshold),
+            metric: test.map(|(t, _)| t.name.into()),
+            // What is held against the threshold: of a test with a p-value, that.
+            value: test.map(|(t, (kind, _))| if kind.is_p_value() { t.p_value } else { t.value }),
+            threshold: test.map(|(t, _)| t.threshold),
         }
     }
 }

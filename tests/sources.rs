@@ -8,7 +8,9 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
-use driftgate::config::{ModbusConfig, OpcUaConfig, RegisterType, Security, Shape, SourceConfig, SourceKind, WordOrder};
+use driftgate::config::{
+    ModbusConfig, OpcUaConfig, PasswordFrom, RegisterType, Security, Shape, SourceConfig, SourceKind, UserConfig, WordOrder,
+};
 use driftgate::source::{self, SampleSender, SourceStatus, SourceTask, Tag};
 use driftgate::types::{Cause, Quality, Sample, SampleId, SourceState, Timestamp, Value};
 use tokio::sync::{mpsc, watch};
@@ -188,16 +190,20 @@ fn typed(address: &str, register_type: RegisterType) -> Tag {
     Tag { register_type, ..scalar(address) }
 }
 
-fn opcua(sim: &Sim, security: Security, namespace: Option<&str>) -> SourceKind {
-    SourceKind::OpcUa(OpcUaConfig {
-        endpoint: sim.endpoint.clone(),
-        security,
+fn opcua_config(endpoint: &str) -> OpcUaConfig {
+    OpcUaConfig {
+        endpoint: endpoint.into(),
+        security: Security::Auto,
         user: None,
-        namespace: namespace.map(String::from),
+        namespace: None,
         publishing_interval: Duration::from_millis(100),
         silence: Duration::from_secs(10),
         trust_any_certificate: false,
-    })
+    }
+}
+
+fn opcua(sim: &Sim, security: Security, namespace: Option<&str>) -> SourceKind {
+    SourceKind::OpcUa(OpcUaConfig { security, namespace: namespace.map(String::from), ..opcua_config(&sim.endpoint) })
 }
 
 fn modbus(sim: &Sim, word_order: WordOrder) -> SourceKind {
@@ -222,7 +228,10 @@ fn zones() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn siemens_values_settings_and_faults() {
-    let mut sim = Sim::start("sim_siemens.py", &["--security", "none"]);
+    // Small limits: requests have to be split.
+    let mut sim = Sim::start("sim_siemens.py", &["--security", "none", "--max-items-per-call", "4", "--max-nodes-per-read", "4"]);
+    // One more refusal, below the limit that the server names.
+    sim.command("fault CreateMonitoredItems BadTooManyOperations");
     let tags = vec![
         scalar("\"DB_Machine\".\"rSpeed\""),
         block("nsu=http://www.siemens.com/simatic-s7-opcua;s=\"DB_Machine\".\"aVibration\"", 512),
@@ -275,7 +284,7 @@ async fn siemens_values_settings_and_faults() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn siemens_restart_and_drop() {
+async fn siemens_restart_and_lost_connections() {
     let mut sim = Sim::start("sim_siemens.py", &["--security", "none"]);
     let tags =
         vec![scalar("\"DB_Machine\".\"rSpeed\""), block("\"DB_Machine\".\"aVibration\"", 512), scalar("\"DB_Settings\".\"rSetSpeed\"")];
@@ -283,7 +292,7 @@ async fn siemens_restart_and_drop() {
     for channel in 0..3 {
         rig.good(channel).await;
     }
-    for command in ["restart 2", "drop", "download 1"] {
+    for command in ["restart 2", "drop", "killsessions", "stall 8", "download 1"] {
         let before = rig.status.borrow().reconnects;
         sim.give(command);
         let lost = rig.bad(0, Cause::ConnectionLost).await;
@@ -314,6 +323,24 @@ async fn a_certificate_is_trusted_by_hand() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_a_password() {
+    let mut sim = Sim::start("sim_beckhoff.py", &["--security", "secure", "--no-anonymous", "--user", "gate:secret"]);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("password");
+    std::fs::write(&file, "wrong\n").unwrap();
+    let user = UserConfig { name: "gate".into(), password: PasswordFrom::File(file.display().to_string()) };
+    let config = OpcUaConfig { user: Some(user), trust_any_certificate: true, ..opcua_config(&sim.endpoint) };
+    let mut rig = Rig::start(SourceKind::OpcUa(config), vec![scalar("MAIN.fbMotor.rSpeed")]);
+    rig.bad(0, Cause::ConnectionLost).await;
+    let status = rig.state(SourceState::ConfigurationError).await;
+    assert!(status.text.contains("password") && !status.text.contains("wrong"), "{}", status.text);
+    std::fs::write(&file, "secret\n").unwrap();
+    rig.good(0).await;
+    rig.stop().await;
+    assert_eq!(sim.command("status")["sessions"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn beckhoff_with_host_name_and_moved_namespace() {
     let mut sim = Sim::start("sim_beckhoff.py", &["--security", "none", "--old-uri"]);
     let tags = vec![
@@ -340,14 +367,19 @@ async fn beckhoff_with_host_name_and_moved_namespace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_node_comes_back() {
     let mut sim = Sim::start("sim_beckhoff.py", &["--security", "none"]);
-    let mut rig = Rig::start(opcua(&sim, Security::None, None), vec![scalar("MAIN.fbMotor.rSpeed"), scalar("MAIN.fbMotor.rTorque")]);
+    let config = OpcUaConfig { silence: Duration::from_secs(3), ..opcua_config(&sim.endpoint) };
+    let mut rig = Rig::start(SourceKind::OpcUa(config), vec![scalar("MAIN.fbMotor.rSpeed"), scalar("MAIN.fbMotor.rTorque")]);
     rig.good(0).await;
     sim.command("remove rSpeed");
     rig.bad(0, Cause::UnknownAddress).await;
     rig.good(1).await;
-    // The old monitored item stays dead: only the watchdog brings the value back into the subscription.
+    // The old monitored item stays dead: the refresh reads bring a value a second, the watchdog all of them.
     sim.command("restore rSpeed");
-    rig.good(0).await;
+    let mut last = rig.good(0).await.source_time;
+    rig.sample(0, "published again", |s| s.source_time.since(std::mem::replace(&mut last, s.source_time)) < Duration::from_millis(400))
+        .await;
+    let status = rig.state(SourceState::Connected).await;
+    assert_eq!(status.reconnects, 0, "the session is kept");
     rig.stop().await;
 }
 
@@ -435,15 +467,7 @@ async fn modbus_faults_of_the_device() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_is_not_there_stops_at_once() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let config = OpcUaConfig {
-        endpoint: format!("opc.tcp://{closed}"),
-        security: Security::Auto,
-        user: None,
-        namespace: None,
-        publishing_interval: Duration::from_millis(100),
-        silence: Duration::from_secs(10),
-        trust_any_certificate: false,
-    };
+    let config = opcua_config(&format!("opc.tcp://{closed}"));
     let mut rig = Rig::start(SourceKind::OpcUa(config), vec![scalar("MAIN.a")]);
     rig.bad(0, Cause::ConnectionLost).await;
     let status = rig.state(SourceState::Down).await;

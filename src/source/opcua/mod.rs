@@ -41,6 +41,8 @@ use crate::config::OpcUaConfig;
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long a lost connection is tried with the old session: long enough for a pulled plug or a switch, too short for a restart.
 const RESUME_TIME: Duration = Duration::from_secs(3);
+/// A session that ends sooner is followed by a longer wait: no knocking without a pause.
+const SHORT_LIVED: Duration = Duration::from_secs(2);
 /// Closing a session.
 const CLOSE_TIME: Duration = Duration::from_secs(3);
 
@@ -104,7 +106,7 @@ impl OpcUaSource {
         let watch = &*watch;
         let mut events = pin!(events.enter());
         let mut work: Option<BoxFuture<'_, Trouble>> = None;
-        let mut had_session = false;
+        let mut connected: Option<Instant> = None;
         let mut deadline = Instant::now() + CONNECT_TIME;
         loop {
             tokio::select! {
@@ -116,8 +118,8 @@ impl OpcUaSource {
                 event = events.next() => match event {
                     None => return End::Lost,
                     Some(Err(e)) => {
-                        self.refused(e, had_session);
-                        return if had_session { End::Lost } else { End::Refused };
+                        self.refused(e, connected.is_some());
+                        return if connected.is_some() { End::Lost } else { End::Refused };
                     }
                     Some(Ok(SessionPollResult::ConnectionLost(status))) => {
                         work = None;
@@ -126,20 +128,22 @@ impl OpcUaSource {
                         if !std::mem::replace(told, true) {
                             receiver.connection_lost();
                         }
+                        if connected.is_some_and(|since| since.elapsed() < SHORT_LIVED) {
+                            return End::Refused;
+                        }
                     }
                     Some(Ok(SessionPollResult::ReconnectFailed(status))) => {
-                        self.refused(status, had_session);
-                        if !had_session {
+                        self.refused(status, connected.is_some());
+                        if !connected.is_some() {
                             return End::Refused;
                         }
                     }
                     Some(Ok(SessionPollResult::Reconnected(_))) => {
-                        // Without this nothing is published after a reconnect.
-                        session.trigger_publish_now();
                         if watch.has_connected_before() {
                             self.reporter.reconnected();
                         }
-                        (had_session, *told) = (true, false);
+                        (connected, *told) = (Some(Instant::now()), false);
+                        // Makes a subscription, which sets publishing going: of itself nothing is published after a reconnect.
                         work = Some(watch.run(session.clone()).boxed());
                     }
                     Some(Ok(event)) => watch.note(&event),
@@ -151,10 +155,10 @@ impl OpcUaSource {
                     return End::Lost;
                 }
                 () = tokio::time::sleep_until(deadline), if work.is_none() => {
-                    if !had_session {
+                    if !connected.is_some() {
                         self.reporter.set(SourceState::Down, &format!("`{}` accepts connections but opens no session", self.config.endpoint));
                     }
-                    return if had_session { End::Lost } else { End::Refused };
+                    return if connected.is_some() { End::Lost } else { End::Refused };
                 }
             }
         }

@@ -28,11 +28,11 @@ def main():
     with open(sys.argv[2]) as f:
         for line in f:
             e = json.loads(line)
-            unit = next((u for u in (e["unit"], e["unit"].rsplit(":", 1)[-1], e["unit"].rsplit("#", 1)[-1], e["unit"].rsplit("/", 1)[-1]) if u in engines), e["unit"])
-            kind, body = next(iter(e["kind"].items())) if "kind" in e else (e["event"], e)
-            if kind.lower() == "status" and body["monitor"] == "DataDrift":
+            unit = e["unit"]
+            kind, body = e["event"], e
+            if kind == "status" and body["monitor"] == "DataDrift":
                 status[unit][e["row"]] = body["status"]
-            elif kind.lower() == "regime":
+            elif kind == "regime":
                 regime[unit][e["row"]] = body["state"]
     windows = false = engines_false = onsets = 0
     leads, outside_right, outside_wrong, withheld = [], 0, 0, 0
@@ -43,8 +43,8 @@ def main():
             alarms.append(now == "Drift")
             w = is_withheld(row)
             withheld += w
-            outside_right += w and place == "OutOfEnvelope"
-            outside_wrong += (not w) and place == "OutOfEnvelope"
+            outside_right += w and place == "Outside"
+            outside_wrong += (not w) and place == "Outside"
         if len(rows) <= START:
             continue
         span = range(START - 1, len(rows))

@@ -1,19 +1,13 @@
-#!/usr/bin/env python3
-"""Splits C-MAPSS into the files of the protocol. Usage: prepare.py DATA_DIR OUT_DIR [--set FD002] [--stream natural|campaign|withheld|spikes]
-
-DATA_DIR holds train_FD002.csv.gz, test_FD002.csv.gz and RUL_FD002.csv.gz. Writes fit.csv, calib.csv and eval.csv; `unit` tells
-engines apart, `rul` is the flights left (for the figures only). fit: the healthy rows (rul >= 125) of the engines with
+"""Splits C-MAPSS into the files of the protocol: fit.csv, calib.csv and eval.csv. `unit` tells engines apart, `rul` is the flights left (for the figures only). fit: the healthy rows (rul >= 125) of the engines with
 unit % 5 in {0, 1}; calib: those of unit % 5 == 2 and of all engines of the test file; eval: all rows of the others.
 natural: file order. campaign: within blocks of 60 flights sorted by setting. withheld: the setting 20 kft / M 0.70 / TRA 100 is
 not in fit and calib. spikes: every 40th flight 3 of the 14 sensors jump by 8 standard deviations of their setting.
 Standard library only."""
-import argparse
 import csv
 import gzip
 import random
 import statistics
 from collections import defaultdict
-from pathlib import Path
 
 SENSORS = [f"s{i}" for i in (2, 3, 4, 7, 8, 9, 11, 12, 13, 14, 15, 17, 20, 21)]
 CENTRES = [(0, 0, 100), (10, .25, 100), (20, .7, 100), (25, .62, 60), (35, .84, 100), (42, .84, 100)]
@@ -70,24 +64,19 @@ def write(path, engines):
             w.writerows(rows)
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("data", type=Path)
-    p.add_argument("out", type=Path)
-    p.add_argument("--set", default="FD002")
-    p.add_argument("--stream", default="natural", choices=["natural", "campaign", "withheld", "spikes"])
-    a = p.parse_args()
-    train, test = load(a.data, a.set, "train"), load(a.data, a.set, "test")
-    order = campaign if a.stream == "campaign" else list
+def prepare(data, out, fd, stream):
+    """Writes fit.csv, calib.csv and eval.csv of one stream."""
+    train, test = load(data, fd, "train"), load(data, fd, "test")
+    order = campaign if stream == "campaign" else list
     engines = lambda of, rests: [order(r) for u, r in sorted(of.items()) if u % 5 in rests]
     healthy = lambda lists: [[r for r in rows if r["rul"] >= HEALTHY] for rows in lists]
     fit = healthy(engines(train, (0, 1)))
     calib = healthy(engines(train, (2,)) + engines(test, range(5)))
     evaluation = engines(train, (3, 4))
-    if a.stream == "withheld":
+    if stream == "withheld":
         keep = lambda lists: [[r for r in rows if r["regime"] != WITHHELD] for rows in lists]
         fit, calib = keep(fit), keep(calib)
-    if a.stream == "spikes":
+    if stream == "spikes":
         values = defaultdict(list)
         for rows in fit:
             for r in rows:
@@ -97,10 +86,6 @@ def main():
         rng = random.Random(7)
         calib = [spikes(r, sd, rng) for r in calib]
         evaluation = [spikes(r, sd, rng) for r in evaluation]
-    a.out.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     for name, lists in (("fit", fit), ("calib", calib), ("eval", evaluation)):
-        write(a.out / f"{name}.csv", [rows for rows in lists if rows])
-
-
-if __name__ == "__main__":
-    main()
+        write(out / f"{name}.csv", [rows for rows in lists if rows])

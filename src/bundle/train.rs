@@ -22,8 +22,8 @@ pub struct TrainingRow {
 #[derive(Clone, Debug, Default)]
 pub struct Training {
     pub rows: Vec<TrainingRow>,
-    /// Indexes of the rows at which another unit begins; empty: all rows are of one.
-    pub units: Vec<usize>,
+    /// Which unit each row is of; rows beyond its end are of unit 0. Charts and own baselines start anew with each.
+    pub units: Vec<u32>,
     /// Healthy rows kept out of model and references, for thresholds; with its own units.
     pub held_back: Option<Box<Training>>,
 }
@@ -47,9 +47,15 @@ pub(crate) const REFERENCE_CAP: usize = 5_000;
 const HELD_OUT: std::ops::Range<usize> = 7..10;
 
 impl Training {
-    /// The rows from now on are another unit's: its charts and its own baseline start anew.
-    pub fn start_unit(&mut self) {
-        self.units.push(self.rows.len());
+    /// A row of a unit; the rows of several units may come in any order.
+    pub fn push(&mut self, unit: u32, row: TrainingRow) {
+        self.units.resize(self.rows.len(), 0);
+        self.units.push(unit);
+        self.rows.push(row);
+    }
+
+    fn unit(&self, row: usize) -> u32 {
+        self.units.get(row).copied().unwrap_or(0)
     }
 
     /// Learns envelope, references and models. Deterministic: the same rows give the same bundle.
@@ -201,11 +207,8 @@ impl Training {
     fn kept_out(&self) -> Self {
         let mut out = Self::default();
         for (i, row) in self.rows.iter().enumerate() {
-            if self.units.contains(&i) {
-                out.start_unit();
-            }
             if HELD_OUT.contains(&(i % 10)) {
-                out.rows.push(row.clone());
+                out.push(self.unit(i), row.clone());
             }
         }
         out
@@ -215,11 +218,14 @@ impl Training {
     fn judged(&self, envelope: &RegimeTable, width: usize, mut fill: impl FnMut(u16, &[f64], &mut [f64])) -> HealthyRows {
         let mut rows = HealthyRows::new(width);
         let mut values = vec![f64::NAN; width];
-        let mut units = self.units.iter().peekable();
-        for (i, row) in self.rows.iter().enumerate() {
-            while units.next_if(|u| **u <= i).is_some() {
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.sort_by_key(|i| self.unit(*i));
+        let mut unit = None;
+        for i in order {
+            if unit.replace(self.unit(i)) != Some(self.unit(i)) {
                 rows.start_unit();
             }
+            let row = &self.rows[i];
             if let Located::Known { slot, .. } = envelope.locate(&row.cells) {
                 fill(slot, &row.features, &mut values);
                 rows.push(slot, row.time, &values);

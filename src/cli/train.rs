@@ -4,13 +4,18 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Outcome, RecordedArgs, print_json, rows_progress};
-use crate::bundle;
+use crate::bundle::{self, Bundle, calibration_text};
+use crate::drift::calibrate::Calibration;
+use crate::pipeline::recorded::Input;
 use crate::pipeline::replay;
 
 #[derive(Args, Debug)]
 pub struct TrainArgs {
     #[command(flatten)]
     recorded: RecordedArgs,
+    /// Healthy data that nothing is learned from, to calibrate thresholds to the budget; without it, the input is resampled.
+    #[arg(long, value_name = "HEALTHY", num_args = 1..)]
+    calibrate: Vec<Input>,
     /// The bundle to write.
     #[arg(long, value_name = "BUNDLE")]
     out: PathBuf,
@@ -22,7 +27,7 @@ pub struct TrainArgs {
 pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
     let recorded = args.recorded.load()?;
     let bar = rows_progress("reading");
-    let bundle = replay::train(&recorded, &args.recorded.input, &mut |rows| bar.set_position(rows))?;
+    let bundle = replay::train(&recorded, &args.recorded.input, &args.calibrate, &mut |rows| bar.set_position(rows))?;
     bar.finish_and_clear();
     let sha256 = bundle::save(&bundle, &args.out)?;
     let regimes = || bundle.envelope.regimes.iter().zip(&bundle.regimes);
@@ -31,15 +36,27 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
         let models: Vec<_> =
             bundle.models.iter().map(|m| json!({ "name": &*m.name, "kind": m.model.kind(), "threshold": m.threshold })).collect();
         let rows = bundle.provenance.rows;
-        print_json(&json!({ "bundle": args.out, "sha256": sha256, "rows": rows, "regimes": regimes, "models": models }))?;
+        print_json(&json!({ "bundle": args.out, "sha256": sha256, "rows": rows, "regimes": regimes, "models": models, "data_drift": calibrated(bundle.data_drift.as_ref(), &bundle) }))?;
         return Ok(Outcome::Done);
     }
     println!("{}: {} rows, SHA-256 {sha256}", args.out.display(), bundle.provenance.rows);
     for (regime, reference) in regimes() {
         println!("  regime {:<40} {:>9} rows", regime.key, reference.rows);
     }
+    if let Some(text) = calibrated(bundle.data_drift.as_ref(), &bundle) {
+        println!("  data drift {text}");
+    }
     for model in &bundle.models {
         println!("  model {} ({}), threshold {:.4}", model.name, model.model.kind(), model.threshold);
+        if let Some(text) = calibrated(model.prediction_drift.as_ref(), &bundle) {
+            println!("    prediction drift {text}");
+        }
     }
     Ok(Outcome::Done)
+}
+
+/// What a calibration came to; `None` where none was asked for.
+fn calibrated(calibration: Option<&Calibration>, bundle: &Bundle) -> Option<String> {
+    let names: Vec<String> = bundle.features.iter().map(|f| f.name.to_string()).collect();
+    calibration.map(|c| calibration_text(c, &names))
 }

@@ -43,9 +43,21 @@ pub type Progress<'a> = &'a mut dyn FnMut(u64);
 
 const PROGRESS_EVERY: u64 = 5_000;
 
-/// Learns a bundle from recorded healthy data. Rows in a transient, not producing, or with a bad setting are left out.
-pub fn train(recorded: &Recorded, inputs: &[Input], progress: Progress<'_>) -> Result<Bundle, ReplayError> {
+/// Learns a bundle from recorded healthy data, with thresholds from the healthy data in `calibrate` where there is some and a
+/// monitor has a budget. Rows in a transient, not producing, or with a bad setting are left out.
+pub fn train(recorded: &Recorded, inputs: &[Input], calibrate: &[Input], progress: Progress<'_>) -> Result<Bundle, ReplayError> {
+    let mut training = collect(recorded, inputs, progress)?;
+    if !calibrate.is_empty() {
+        training.held_back = Some(Box::new(collect(recorded, calibrate, progress)?));
+    }
+    let rows = training.rows.len();
+    training.train(&recorded.machine, &recorded.config_hash).map_err(|cause| ReplayError::Train { rows, cause })
+}
+
+/// The rows to learn from, each with its unit.
+fn collect(recorded: &Recorded, inputs: &[Input], progress: Progress<'_>) -> Result<Training, ReplayError> {
     let mut training = Training::default();
+    let mut units_before = 0;
     for input in inputs {
         let mut reader = FrameReader::open(input, &recorded.machine, &recorded.replay, &recorded.set)?;
         let mut cores: Vec<MachineCore> = Vec::new();
@@ -62,11 +74,13 @@ pub fn train(recorded: &Recorded, inputs: &[Input], progress: Progress<'_>) -> R
             }
             let core = &mut cores[unit];
             core.prepare(reader.frame(unit));
-            training.rows.extend(core.training_row());
+            if let Some(row) = core.training_row() {
+                training.push(units_before + unit as u32, row);
+            }
         }
+        units_before += cores.len() as u32;
     }
-    let rows = training.rows.len();
-    training.train(&recorded.machine, &recorded.config_hash).map_err(|cause| ReplayError::Train { rows, cause })
+    Ok(training)
 }
 
 /// What a replay counted. Rates are added by the caller: they are no part of the result.

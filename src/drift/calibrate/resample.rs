@@ -39,7 +39,7 @@ impl Subject<'_> {
             let unit = self.unit(&mut rng);
             // Windows of all regimes fill at the pace of the rarest one.
             let most = (each + 2 * self.params.window_rows * self.references.len()).saturating_mul(self.params.hop).max(100_000);
-            let stream = Stream::new(unit, block, &mut rng).take(most);
+            let stream = Stream::new(self.healthy, unit, block, &mut rng).take(most);
             follow(&mut monitor, stream, self.healthy, &references, &mut trace, each);
         }
         trace
@@ -50,7 +50,7 @@ impl Subject<'_> {
         for unit in self.healthy.units() {
             drawn.start_unit();
             let rows = unit.len();
-            let stream: Vec<usize> = Stream::new(unit, block, rng).take(rows).collect();
+            let stream: Vec<usize> = Stream::new(self.healthy, unit, block, rng).take(rows).collect();
             stream.into_iter().for_each(|i| drawn.push(self.healthy.slot(i), self.healthy.time(i), self.healthy.row(i)));
         }
         self.ewma(&self.residuals(references, &drawn))
@@ -74,7 +74,7 @@ impl Subject<'_> {
             let column = run * columns / DELAYS;
             let mut monitor = self.monitor(Some(thresholds), ewma);
             let unit = self.unit(&mut rng);
-            let stream = Stream::new(unit, block, &mut rng).take(lead + PATIENCE * window);
+            let stream = Stream::new(self.healthy, unit, block, &mut rng).take(lead + PATIENCE * window);
             let mut found = None;
             for (n, i) in stream.enumerate() {
                 let slot = usize::from(self.healthy.slot(i));
@@ -98,22 +98,68 @@ impl Subject<'_> {
 
 /// As many of `rows` as there are, drawn in blocks of neighbours.
 fn redraw(rows: &[usize], block: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
-    Stream::new(0..rows.len(), block, rng).take(rows.len()).map(|i| rows[i]).collect()
+    let mut out = Vec::with_capacity(rows.len());
+    while out.len() < rows.len() {
+        out.extend_from_slice(neighbours(rows, block, rng));
+    }
+    out.truncate(rows.len());
+    out
 }
 
-/// Endless rows of a range, block after block.
+/// A block of neighbours; shorter where there are fewer rows.
+fn neighbours<'a>(rows: &'a [usize], block: usize, rng: &mut ChaCha8Rng) -> &'a [usize] {
+    let block = block.clamp(1, rows.len());
+    let start = rng.gen_range(0..=rows.len() - block);
+    &rows[start..start + block]
+}
+
+/// Endless rows of some units, block after block.
+///
+/// Where the machine keeps its settings for longer than a block, visits are drawn first, and filled with blocks of their
+/// regime: what a reference is wrong about must last as long as it does in life.
 struct Stream {
-    range: Range<usize>,
-    block: usize,
-    next: usize,
+    rows: Vec<usize>,
+    /// Regime and length of each visit; empty: blocks are drawn whatever their regime.
+    visits: Vec<(usize, usize)>,
+    members: Vec<Vec<usize>>,
+    slot: usize,
     left: usize,
+    block: usize,
+    pending: std::collections::VecDeque<usize>,
     rng: ChaCha8Rng,
 }
 
 impl Stream {
-    fn new(range: Range<usize>, block: usize, rng: &mut ChaCha8Rng) -> Self {
-        let block = block.clamp(1, range.len().max(1));
-        Self { range, block, next: 0, left: 0, rng: ChaCha8Rng::seed_from_u64(rng.r#gen()) }
+    fn new(healthy: &HealthyRows, range: Range<usize>, block: usize, rng: &mut ChaCha8Rng) -> Self {
+        let mut visits: Vec<(usize, usize)> = Vec::new();
+        let mut members: Vec<Vec<usize>> = Vec::new();
+        for i in range.clone() {
+            let slot = usize::from(healthy.slot(i));
+            members.resize_with(members.len().max(slot + 1), Vec::new);
+            members[slot].push(i);
+            match visits.last_mut() {
+                Some((last, n)) if *last == slot => *n += 1,
+                _ => visits.push((slot, 1)),
+            }
+        }
+        if visits.len() < 2 || range.len() / visits.len() <= block {
+            visits.clear();
+        }
+        let rng = ChaCha8Rng::seed_from_u64(rng.r#gen());
+        Self { rows: range.collect(), visits, members, slot: 0, left: 0, block, pending: Default::default(), rng }
+    }
+
+    fn refill(&mut self) {
+        if self.visits.is_empty() {
+            self.pending.extend(neighbours(&self.rows, self.block, &mut self.rng));
+            return;
+        }
+        if self.left == 0 {
+            (self.slot, self.left) = self.visits[self.rng.gen_range(0..self.visits.len())];
+        }
+        let block = neighbours(&self.members[self.slot], self.block, &mut self.rng);
+        self.pending.extend(block.iter().take(self.left));
+        self.left -= self.pending.len();
     }
 }
 
@@ -121,31 +167,44 @@ impl Iterator for Stream {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        if self.range.is_empty() {
+        if self.rows.is_empty() {
             return None;
         }
-        if self.left == 0 {
-            self.next = self.rng.gen_range(self.range.start..=self.range.end - self.block);
-            self.left = self.block;
+        if self.pending.is_empty() {
+            self.refill();
         }
-        let row = self.next;
-        self.next += 1;
-        self.left -= 1;
-        Some(row)
+        self.pending.pop_front()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Timestamp;
+
+    fn rows(visit: usize) -> HealthyRows {
+        let mut rows = HealthyRows::new(1);
+        (0..60).for_each(|i| rows.push((i / visit % 2) as u16, Timestamp::EPOCH, &[0.0]));
+        rows
+    }
+
+    fn stream(visit: usize, seed: u64) -> Vec<usize> {
+        Stream::new(&rows(visit), 10..50, 8, &mut ChaCha8Rng::seed_from_u64(seed)).take(80).collect()
+    }
 
     #[test]
     fn a_stream_is_made_of_neighbours_and_reproducible() {
-        let stream = |seed| -> Vec<usize> { Stream::new(10..50, 8, &mut ChaCha8Rng::seed_from_u64(seed)).take(80).collect() };
-        let rows = stream(1);
-        assert!(rows.iter().all(|r| (10..50).contains(r)));
-        assert!(rows.chunks(8).all(|b| b.windows(2).all(|w| w[1] == w[0] + 1)));
-        assert_eq!(rows, stream(1));
-        assert_ne!(rows, stream(2));
+        let drawn = stream(1, 1);
+        assert!(drawn.iter().all(|r| (10..50).contains(r)));
+        assert!(drawn.chunks(8).all(|b| b.windows(2).all(|w| w[1] == w[0] + 1)));
+        assert_eq!(drawn, stream(1, 1));
+        assert_ne!(drawn, stream(1, 2));
+    }
+
+    #[test]
+    fn long_visits_stay_long() {
+        let slots: Vec<usize> = stream(20, 1).iter().map(|i| i / 20 % 2).collect();
+        let changes = slots.windows(2).filter(|w| w[0] != w[1]).count();
+        assert!(changes <= 80 / 10, "visits of 10 or 20 rows, not blocks of 8: {changes}");
     }
 }

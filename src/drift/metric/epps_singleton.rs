@@ -54,14 +54,8 @@ pub fn test(reference: &Reference, current: &[f64]) -> Result<Outcome, NotApplic
     let (n, m) = (x.len() as f64, y.len() as f64);
     let all = n + m;
     let (ca, cb) = (a.covariance(), b.covariance());
-    let mut s = [[0.0; 4]; 4];
-    let mut d = [0.0; 4];
-    for i in 0..4 {
-        d[i] = a.mean[i] - b.mean[i];
-        for j in 0..4 {
-            s[i][j] = all / n * ca[i][j] + all / m * cb[i][j];
-        }
-    }
+    let s = std::array::from_fn(|i| std::array::from_fn(|j| all / n * ca[i][j] + all / m * cb[i][j]));
+    let d = std::array::from_fn(|i| a.mean[i] - b.mean[i]);
     let (form, rank) = inverse_form(s, d);
     if rank == 0 {
         return Err(NotApplicable::Constant);
@@ -99,14 +93,8 @@ impl Sums {
     }
 
     fn covariance(&self) -> Matrix {
-        let mut c = [[0.0; 4]; 4];
-        for i in 0..4 {
-            for j in 0..=i {
-                c[i][j] = self.product[i][j] - self.mean[i] * self.mean[j];
-                c[j][i] = c[i][j];
-            }
-        }
-        c
+        let entry = |i: usize, j: usize| self.product[i.max(j)][i.min(j)] - self.mean[i] * self.mean[j];
+        std::array::from_fn(|i| std::array::from_fn(|j| entry(i, j)))
     }
 }
 
@@ -143,9 +131,9 @@ fn rotate(s: &mut Matrix, vector: &mut Vector, i: usize, j: usize) {
     for row in s.iter_mut() {
         (row[i], row[j]) = (cos * row[i] - sin * row[j], sin * row[i] + cos * row[j]);
     }
-    for k in 0..4 {
-        (s[i][k], s[j][k]) = (cos * s[i][k] - sin * s[j][k], sin * s[i][k] + cos * s[j][k]);
-    }
+    let (a, b) = (s[i], s[j]);
+    s[i] = std::array::from_fn(|k| cos * a[k] - sin * b[k]);
+    s[j] = std::array::from_fn(|k| sin * a[k] + cos * b[k]);
     (vector[i], vector[j]) = (cos * vector[i] - sin * vector[j], sin * vector[i] + cos * vector[j]);
 }
 

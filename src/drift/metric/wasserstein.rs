@@ -4,7 +4,7 @@
 //! standard deviation gives 1.
 //!
 //! Behaviour: grows with the size of a change, not with the number of values; sees shifts, changes of spread and outliers. Limits: noise
-//! alone gives about `1.1 / sqrt(m)`, so the default threshold of 0.1 wants several hundred values. A reference without spread has no
+//! alone gives about `1.3 / sqrt(m)`, so the default threshold of 0.1 wants several hundred values. A reference without spread has no
 //! unit to measure in: [`NotApplicable::ConstantReference`].
 //! Siblings: [`super::energy_distance`] (squared gaps), [`super::kolmogorov_smirnov`] (largest gap, with p-value).
 //! Reference: Villani, Optimal Transport, 2009; for samples on the line, Vallender 1974.

@@ -1,42 +1,83 @@
-"""The figures of a C-MAPSS replay, from its events alone.
+#!/usr/bin/env python3
+"""The figures of a C-MAPSS replay from its events alone: figures.py EVAL.csv.gz EVENTS.jsonl. Standard library only.
 
-A window ends at every flight from the 60th on; healthy: 125 flights or more left; an engine is detected where its first alarm
-outside the healthy part comes with 20 flights or more left. An alarm is the status Drift of the monitor DataDrift."""
+A window ends at every flight from the 60th on; it is healthy where 125 flights or more are left. A window alarms where the
+monitor DataDrift stands at Drift. An engine is detected where its first alarm after its healthy part comes with 20 flights or
+more left (its lead); cleanly, where in addition no healthy window alarmed."""
+
 import csv
+import gzip
+import json
 import statistics
+import sys
 from collections import defaultdict
 
-from prepare import WITHHELD, regime
-from replay_tools import Events
+from split import HEALTHY, WITHHELD, nearest_setting
 
-START, HEALTHY, LEAD = 60, 125, 20
+START, LEAD = 60, 20
 
 
-def figures(evaluation, events):
-    """Prints the figures of one stream."""
+def read_engines(path):
+    """Rows by engine, in the order of the file."""
     engines = defaultdict(list)
-    with open(evaluation, newline="") as f:
+    with gzip.open(path, "rt", newline="") as f:
         for row in csv.DictReader(f):
             engines[row["unit"]].append(row)
-    e = Events(events)
-    windows = false = engines_false = onsets = 0
-    leads, right, wrong, withheld = [], 0, 0, 0
+    return engines
+
+
+def read_events(path):
+    """By engine: status of the monitor and state of the regime, at the rows (1 is the first) where they change."""
+    status, regime = defaultdict(dict), defaultdict(dict)
+    with open(path) as f:
+        for line in f:
+            event = json.loads(line)
+            if event["event"] == "status" and event["monitor"] == "DataDrift":
+                status[event["unit"]][event["row"]] = event["status"]
+            elif event["event"] == "regime":
+                regime[event["unit"]][event["row"]] = event["state"]
+    return status, regime
+
+
+def over_rows(changes, rows):
+    """The value at each row."""
+    values, now = [], None
+    for row in range(1, rows + 1):
+        now = changes.get(row, now)
+        values.append(now)
+    return values
+
+
+def main():
+    engines = read_engines(sys.argv[1])
+    status, regime = read_events(sys.argv[2])
+    healthy_windows = false_alarms = onsets = false_engines = clean = 0
+    leads, outside, inside_withheld, rows_withheld = [], 0, 0, 0
     for unit, rows in engines.items():
-        alarms, outside = e.alarms(unit, len(rows)), e.outside(unit, len(rows))
-        for row, out in zip(rows, outside):
-            w = regime(row) == WITHHELD
-            withheld, right, wrong = withheld + w, right + (w and out), wrong + (out and not w)
+        alarm = [s == "Drift" for s in over_rows(status[unit], len(rows))]
+        for row, state in zip(rows, over_rows(regime[unit], len(rows))):
+            withheld = nearest_setting(row) == WITHHELD
+            rows_withheld += withheld
+            inside_withheld += withheld and state == "Outside"
+            outside += state == "Outside"
         if len(rows) <= START:
             continue
-        span = range(START - 1, len(rows))
-        healthy = [alarms[i] for i in span if int(rows[i]["rul"]) >= HEALTHY]
-        windows, false = windows + len(healthy), false + sum(healthy)
-        engines_false += any(healthy)
-        onsets += sum(b and not a for a, b in zip([False] + healthy, healthy))
-        late = [int(rows[i]["rul"]) for i in span if alarms[i] and int(rows[i]["rul"]) < HEALTHY]
-        leads.append(late[0] if late else -1)
+        windows = [(int(rows[i]["rul"]), alarm[i]) for i in range(START - 1, len(rows))]
+        healthy = [a for left, a in windows if left >= HEALTHY]
+        healthy_windows += len(healthy)
+        false_alarms += sum(healthy)
+        onsets += sum(b and not a for a, b in zip([False, *healthy], healthy))
+        false_engines += any(healthy)
+        leads.append(next((left for left, a in windows if a and left < HEALTHY), -1))
+        clean += leads[-1] >= LEAD and not any(healthy)
     n = len(leads)
-    print(f"  {n} engines, {windows} healthy windows")
-    print(f"  false alarms per 1,000 healthy windows {1000 * false / windows:.2f} ({onsets} onsets, {engines_false} engines)")
-    print(f"  detected {100 * sum(x >= LEAD for x in leads) / n:.1f} %, median lead {statistics.median(leads):g} flights")
-    print(f"  rows outside the envelope: {right} of {withheld} at 20 kft / M 0.70, {wrong} others")
+    found = [lead for lead in leads if lead >= LEAD]
+    print(f"{n} engines, {healthy_windows} healthy windows")
+    print(f"false alarms per 1,000 healthy windows: {1000 * false_alarms / healthy_windows:.1f} ({onsets} onsets, in {false_engines} engines)")
+    print(f"detected: {100 * len(found) / n:.0f} %, cleanly {100 * clean / n:.0f} %")
+    print(f"median lead of all engines: {statistics.median(leads):g} flights (-1: never)")
+    print(f"rows outside the envelope: {outside}, of them at 20 kft / Mach 0.70 / 100 deg: {inside_withheld} of {rows_withheld}")
+
+
+if __name__ == "__main__":
+    main()

@@ -67,7 +67,7 @@ def test_a_missing_configuration_is_2(command, tmp_path):
 
 def test_wrong_toml_is_2_with_its_place(config):
     config.write_text(MACHINE + "\n[[machines.signals]\nname = 3\n")
-    failed(run("check", "--config", config), 2, str(config), "line 13")
+    failed(run("check", "--config", config), 2, f"{config}:13:20", "not TOML")
 
 
 def test_all_faults_come_in_one_pass(config):

@@ -1,0 +1,21 @@
+"""Tests of the built binary from outside, with asyncua as a client of another make. See `tests/run`."""
+
+import pytest
+from gateway import BINARY, Gateway
+
+
+def pytest_configure() -> None:
+    if not BINARY.is_file():
+        pytest.exit(f"no binary: `{BINARY}`; build it with `cargo build`, or name another in DRIFTGATE_BIN", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """A demo that tests may look at and tune, but neither stop nor rely on a phase of."""
+    with Gateway(tmp_path_factory.mktemp("demo") / "data") as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    return tmp_path / "data"

@@ -1,0 +1,82 @@
+"""Encrypted endpoints, users and passwords."""
+
+import asyncio
+import socket
+
+import pytest
+from asyncua import Client, ua
+from asyncua.crypto.cert_gen import setup_self_signed_certificate
+from asyncua.crypto.security_policies import (
+    SecurityPolicyAes128Sha256RsaOaep,
+    SecurityPolicyAes256Sha256RsaPss,
+    SecurityPolicyBasic256Sha256,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+URI = "urn:driftgate:tests:client"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificate")
+    key, cert = folder / "key.pem", folder / "certificate.der"
+    asyncio.run(
+        setup_self_signed_certificate(
+            key, cert, URI, socket.gethostname(), [ExtendedKeyUsageOID.CLIENT_AUTH], {"commonName": "driftgate tests"}
+        )
+    )
+    return cert, key
+
+
+async def session(endpoint, certificate, policy, user=None, password=None):
+    """Connects encrypted, reads one value, writes one parameter; who changed it last."""
+    client = Client(endpoint)
+    client.application_uri = URI
+    await client.set_security(policy, *map(str, certificate), mode=ua.MessageSecurityMode.SignAndEncrypt)
+    if user is not None:
+        client.set_user(user)
+        client.set_password(password)
+    async with client:
+        hop = client.get_node(ua.NodeId("Motor1.Drift.DataDrift.ConsecutiveLimit", 2))
+        await hop.write_attribute(ua.AttributeIds.Value, ua.DataValue(ua.Variant(3, ua.VariantType.UInt16)))
+        return await client.get_node(ua.NodeId("Motor1.Drift.DataDrift.ConsecutiveLimit.LastChangedBy", 2)).read_value()
+
+
+@pytest.mark.parametrize("policy", [SecurityPolicyBasic256Sha256, SecurityPolicyAes128Sha256RsaOaep, SecurityPolicyAes256Sha256RsaPss])
+def test_a_user_with_the_password_may_tune_and_is_named(demo, certificate, policy):
+    assert asyncio.run(session(demo.endpoint, certificate, policy, "engineer", "demo")) == "engineer"
+
+
+@pytest.mark.parametrize(("user", "password"), [("engineer", "Demo"), ("engineer", ""), ("root", "demo")])
+def test_a_wrong_password_is_refused(demo, certificate, user, password):
+    with pytest.raises(ua.UaStatusCodeError) as error:
+        asyncio.run(session(demo.endpoint, certificate, SecurityPolicyBasic256Sha256, user, password))
+    assert error.value.code in (ua.StatusCodes.BadUserAccessDenied, ua.StatusCodes.BadIdentityTokenRejected, ua.StatusCodes.BadIdentityTokenInvalid)
+
+
+def test_no_password_goes_over_an_unencrypted_endpoint(demo):
+    async def connect():
+        client = Client(demo.endpoint)
+        client.set_user("engineer")
+        client.set_password("demo")
+        async with client:
+            pass
+
+    with pytest.raises((ua.UaStatusCodeError, ua.UaError)):
+        asyncio.run(connect())
+
+
+def test_each_endpoint_says_what_it_offers(demo):
+    async def endpoints():
+        return await Client(demo.endpoint).connect_and_get_server_endpoints()
+
+    found = {
+        (e.SecurityPolicyUri.rpartition("#")[2], e.SecurityMode.name): sorted(t.TokenType.name for t in e.UserIdentityTokens)
+        for e in asyncio.run(endpoints())
+    }
+    assert found == {
+        ("None", "None_"): ["Anonymous"],
+        ("Basic256Sha256", "SignAndEncrypt"): ["Anonymous", "UserName"],
+        ("Aes128_Sha256_RsaOaep", "SignAndEncrypt"): ["Anonymous", "UserName"],
+        ("Aes256_Sha256_RsaPss", "SignAndEncrypt"): ["Anonymous", "UserName"],
+    }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ParameterSpec;
 use crate::config::*;
-use crate::drift::Metric;
+use crate::drift::{Metric, Test};
 use crate::types::{Scalar, ScalarKind};
 
 pub(super) fn config() -> Config {
@@ -13,6 +13,7 @@ pub(super) fn config() -> Config {
         gateway: GatewayConfig { name: "Line 1".into() },
         server: ServerConfig { port: 0, application_uri: "urn:driftgate:test".into() },
         store: StoreConfig { frame_rows: 1, feature_rows: 1, history_rows: 1, event_rows: 1, disk_reserve: 0 },
+        replay: ReplayConfig::default(),
         sources: vec![SourceConfig { name: "PLC1".into(), kind: source() }],
         machines: vec![Arc::new(machine("Motor1"))],
         hash: "0123".into(),
@@ -49,6 +50,7 @@ fn machine(name: &str) -> MachineConfig {
         regime_slots: 8,
         min_reference_rows: 200,
         learn_rows: 0,
+        baseline_rows: 0,
         models: vec![ModelConfig {
             name: "Stator".into(),
             kind: ModelKind::IsolationForest { trees: 100, samples: 256, seed: 1 },
@@ -77,8 +79,8 @@ fn setting(name: &str, unit: &str, conditioning: Conditioning) -> SettingConfig 
 }
 
 fn monitor(metrics: &[Metric]) -> MonitorConfig {
-    let tests = metrics.iter().map(|metric| TestConfig { metric: *metric, threshold: None }).collect();
-    MonitorConfig { enabled: true, tests, window_rows: 200, hop: 20, consecutive_limit: 3 }
+    let tests = metrics.iter().map(|metric| TestConfig { metric: Test::Metric(*metric), threshold: None }).collect();
+    MonitorConfig { enabled: true, tests, window_rows: 200, hop: 20, consecutive_limit: 3, budget: None }
 }
 
 pub(super) fn parameters() -> Vec<ParameterSpec> {

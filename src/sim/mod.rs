@@ -69,7 +69,7 @@ mod tests {
         let origins = machine.signals.iter().map(|s| (&s.name, &s.origin)).chain(machine.settings.iter().map(|s| (&s.name, &s.origin)));
         for (name, origin) in origins {
             let register = register_map().into_iter().find(|r| r.name == &**name).unwrap();
-            let address = origin.as_ref().map(|Origin { address, .. }| address.as_str());
+            let address = origin.as_ref().map(|o| o.address.as_str());
             assert_eq!(address, Some(format!("holding:{}", register.address).as_str()), "{name}");
         }
     }

@@ -18,10 +18,10 @@ use super::core::{CoreState, MachineCore};
 use crate::bundle::{self, Bundle};
 use crate::config::{MachineConfig, tunable};
 use crate::server::view::{Beside, MachineView};
-use crate::server::{Command, CommandRequest, Refusal, UpdateSender};
+use crate::server::{Command, CommandRequest, NodeUpdate, Refusal, UpdateSender};
 use crate::source::SourceStatus;
 use crate::store::{FeatureRow, HistoryRow, Record, RowFlags, StoreMessage};
-use crate::types::{Event, EventKind, Frame, NotEvaluated, Sample, SourceState, Timestamp, Verdict};
+use crate::types::{Event, EventKind, Frame, NotEvaluated, Quality, Sample, SourceState, Timestamp, Verdict};
 
 /// Between two looks at what is due, and two sendings of changed values.
 const TICK: Duration = Duration::from_millis(50);
@@ -304,7 +304,9 @@ impl Running {
             tunable::TunableError::InvalidState(text) => Refusal::InvalidState(text),
             tunable::TunableError::Unknown(text) => Refusal::Unknown(text),
         })?;
-        let key = keys::parameter(path);
+        let tunables = tunable::tunables(config);
+        let kept_as = tunables.iter().find(|t| &*t.path == path).map_or_else(|| path.into(), |t| t.kept_as.clone());
+        let key = keys::parameter(&kept_as);
         let record = if keep {
             let value = serde_json::to_vec(&Tuned { value: new.clone(), file }).map_err(|e| Refusal::InvalidState(e.to_string()))?;
             Record::Put { key, value }
@@ -314,8 +316,18 @@ impl Running {
         self.durable(record).await.map_err(|why| Refusal::InvalidState(format!("not changed: it cannot be stored: {why}")))?;
         let changed = Arc::new(changed);
         self.d.core.set_config(changed.clone());
-        self.view.set_config(changed);
+        self.view.set_config(changed.clone());
+        self.publish_twins(path, &kept_as, &tunables, &changed).await;
         Ok(())
+    }
+
+    /// Nodes that show the same value under another path.
+    async fn publish_twins(&self, path: &str, kept_as: &str, tunables: &[tunable::Tunable], config: &MachineConfig) {
+        let twins = tunables.iter().filter(|t| &*t.kept_as == kept_as && &*t.path != path);
+        let (quality, time) = (Quality::Good, wall_clock());
+        let updates: Vec<_> = twins.map(|t| NodeUpdate { path: t.path.clone(), value: Some(t.get(config)), quality, time }).collect();
+        // The server may have ended.
+        let _ = self.d.updates.send(updates).await;
     }
 }
 

@@ -19,7 +19,7 @@ use super::{INSTANCES, INSTANCES_URI, ParameterSpec, ServerError, TYPES, TYPES_U
 use crate::config::{
     Conditioning, Config, MachineConfig, ModelConfig, MonitorConfig, Origin, SettingConfig, SignalConfig, SourceConfig, SourceKind,
 };
-use crate::types::{DriftKind, ScalarKind};
+use crate::types::{DriftKind, Scalar, ScalarKind};
 use crate::wire::opcua::from_scalar;
 
 /// The ten nodes an HMI screen needs first.
@@ -232,9 +232,10 @@ fn add_parameter(nodes: &mut Instantiator<'_>, spec: &ParameterSpec) -> Result<(
         nodes.narrow(&join(path, name), data_type)?;
     }
 
-    nodes.set(path, from_scalar(&spec.value))?;
-    nodes.set(&join(path, "EffectiveValue"), from_scalar(&spec.value))?;
-    nodes.set(&join(path, "DefaultValue"), from_scalar(&spec.default))?;
+    let values = [(path, &spec.value), (&*join(path, "EffectiveValue"), &spec.value), (&*join(path, "DefaultValue"), &spec.default)];
+    for (path, value) in values.into_iter().filter(|(_, value)| is_known(value)) {
+        nodes.set(path, from_scalar(value))?;
+    }
     nodes.set(&join(path, "LastErrorText"), "")?;
     for (name, limit) in [("MinValue", spec.min), ("MaxValue", spec.max)] {
         limit.map_or(Ok(()), |limit| nodes.set(&join(path, name), limit))?;
@@ -250,6 +251,11 @@ fn add_parameter(nodes: &mut Instantiator<'_>, spec: &ParameterSpec) -> Result<(
             variable.set_description(LocalizedText::from(spec.description));
         }
     })
+}
+
+/// A parameter that training sets is NaN before.
+fn is_known(value: &Scalar) -> bool {
+    !matches!(value, Scalar::F64(x) if x.is_nan())
 }
 
 /// The type of the variable, of the value and of the default must be the specified one.

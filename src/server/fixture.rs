@@ -1,86 +1,52 @@
-//! A small configuration like the demo's, for the tests of this room.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! A small configuration for the tests of this room.
 
 use super::ParameterSpec;
-use crate::config::*;
-use crate::drift::{Metric, Test};
+use crate::config::Config;
 use crate::types::{Scalar, ScalarKind};
 
+const CONFIG: &str = r#"
+[gateway]
+name = "Line1"
+[server]
+application_uri = "urn:driftgate:test"
+[[sources]]
+name = "PLC1"
+protocol = "opcua"
+endpoint = "opc.tcp://127.0.0.1:4841/"
+[[machines]]
+name = "Motor1"
+trigger = "Flux"
+learn_rows = 400
+regime_slots = 8
+[[machines.settings]]
+name = "Voltage"
+address = "ns=4;s=GVL.rVoltage"
+unit = "V"
+tolerance = 5.0
+[[machines.settings]]
+name = "Product"
+address = "ns=4;s=GVL.sProduct"
+category = true
+[[machines.signals]]
+name = "Flux"
+address = "ns=4;s=MAIN.aFlux"
+unit = "mWb"
+block = { length = 256, rate = 2560.0 }
+features = ["rms"]
+[[machines.signals]]
+name = "Temperature"
+address = "ns=4;s=MAIN.rTemperature"
+unit = "degC"
+range = [-40.0, 200.0]
+[[machines.models]]
+name = "Stator"
+inputs = ["Flux_rms"]
+[machines.data_drift]
+tests = ["kolmogorov_smirnov", "wasserstein"]
+"#;
+
 pub(super) fn config() -> Config {
-    Config {
-        gateway: GatewayConfig { name: "Line 1".into() },
-        server: ServerConfig { port: 0, application_uri: "urn:driftgate:test".into() },
-        store: StoreConfig { frame_rows: 1, feature_rows: 1, history_rows: 1, event_rows: 1, disk_reserve: 0 },
-        replay: ReplayConfig::default(),
-        sources: vec![SourceConfig { name: "PLC1".into(), kind: source() }],
-        machines: vec![Arc::new(machine("Motor1"))],
-        hash: "0123".into(),
-    }
-}
-
-fn source() -> SourceKind {
-    SourceKind::OpcUa(OpcUaConfig {
-        endpoint: "opc.tcp://127.0.0.1:4841/".into(),
-        security: Security::Auto,
-        user: None,
-        namespace: None,
-        publishing_interval: Duration::from_millis(100),
-        silence: Duration::from_secs(10),
-        trust_any_certificate: false,
-    })
-}
-
-fn machine(name: &str) -> MachineConfig {
-    let signals = vec![
-        signal("Flux", "mWb", None, Shape::Block { length: 1024, rate: 10_000.0 }),
-        signal("Temperature", "degC", Some((-40.0, 200.0)), Shape::Scalar),
-    ];
-    let feature = |name: &str, signal, kind| FeatureConfig { name: name.into(), signal, kind, unit: String::new() };
-    MachineConfig {
-        name: name.into(),
-        frame: FrameClock::Trigger(0),
-        max_age: Duration::from_secs(5),
-        settle: Duration::ZERO,
-        active_when: None,
-        signals,
-        settings: vec![setting("Voltage", "V", Conditioning::Tolerance(5.0)), setting("Product", "", Conditioning::Category)],
-        features: vec![feature("Flux_rms", 0, FeatureKind::Rms), feature("Temperature", 1, FeatureKind::Value)],
-        regime_slots: 8,
-        min_reference_rows: 200,
-        learn_rows: 0,
-        baseline_rows: 0,
-        models: vec![ModelConfig {
-            name: "Stator".into(),
-            kind: ModelKind::IsolationForest { trees: 100, samples: 256, seed: 1 },
-            inputs: vec![0],
-            contamination: 0.001,
-            score_threshold: None,
-            fault_rows: 5,
-            prediction_drift: monitor(&[Metric::Wasserstein]),
-        }],
-        data_drift: monitor(&[Metric::KolmogorovSmirnov, Metric::Wasserstein]),
-        buffers: BufferConfig { target_rows: 1_000, rows_before: 200 },
-    }
-}
-
-fn origin(address: &str) -> Option<Origin> {
-    let sampling = Some(Duration::from_millis(100));
-    Some(Origin { source: 0, address: address.into(), register_type: RegisterType::F32, sampling, scale: 1.0, offset: 0.0 })
-}
-
-fn signal(name: &str, unit: &str, range: Option<(f64, f64)>, shape: Shape) -> SignalConfig {
-    SignalConfig { name: name.into(), column: name.into(), origin: origin(&format!("MAIN.{name}")), unit: unit.into(), range, shape }
-}
-
-fn setting(name: &str, unit: &str, conditioning: Conditioning) -> SettingConfig {
-    SettingConfig { name: name.into(), column: name.into(), origin: origin(&format!("MAIN.{name}")), unit: unit.into(), conditioning }
-}
-
-fn monitor(metrics: &[Metric]) -> MonitorConfig {
-    let tests = metrics.iter().map(|metric| TestConfig { metric: Test::Metric(*metric), threshold: None }).collect();
-    MonitorConfig { enabled: true, tests, window_rows: 200, hop: 20, consecutive_limit: 3, budget: None }
+    Config::parse(CONFIG).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 pub(super) fn parameters() -> Vec<ParameterSpec> {
@@ -100,5 +66,7 @@ pub(super) fn parameters() -> Vec<ParameterSpec> {
         spec("Motor1.Drift.DataDrift.ConsecutiveLimit", Scalar::U16(3), 1_000.0),
         ParameterSpec { kind: ScalarKind::Bool, min: None, max: None, ..spec("Motor1.Drift.DataDrift.Enabled", Scalar::Bool(true), 0.0) },
         ParameterSpec { unit: "ms", ..spec("Gateway.Configuration.Patience", Scalar::F64(2.0), 60.0) },
+        // Known only after training.
+        spec("Motor1.Models.Stator.Inference.ScoreThreshold", Scalar::F64(f64::NAN), 1.0),
     ]
 }

@@ -107,7 +107,7 @@ impl Values<'_> {
 }
 
 /// One update as values of nodes: its own, and those that follow it.
-fn expand<'a>(
+pub(super) fn expand<'a>(
     variables: &'a HashMap<Arc<str>, VariableInfo>,
     update: &'a NodeUpdate,
     changes: &mut Vec<(&'a str, DataValue)>,

@@ -22,7 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture;
 use super::instantiate::node_id;
+use super::view::{Beside, MachineView};
 use super::*;
+use crate::config::tunable::{Tunable, tunables};
+use crate::pipeline::core::MachineCore;
 use crate::types::Cause;
 use crate::wire::opcua::to_date_time;
 
@@ -240,7 +243,7 @@ async fn what_is_not_known_is_bad_and_what_is_known_is_there() {
     let status = read_path(&session, "Motor1.Drift.Status").await;
     assert_eq!((status.status(), status.value.unwrap_or_default()), (StatusCode::BadWaitingForInitialData, Variant::Empty));
     for (path, value) in [
-        ("Gateway.InstanceName", Variant::from("Line 1")),
+        ("Gateway.InstanceName", Variant::from("Line1")),
         ("Motor1.Drift.DataDrift.T2.InUse", true.into()),
         ("Motor1.Drift.DataDrift.T3.InUse", false.into()),
         ("Motor1.Drift.DataDrift.T1.Name", "kolmogorov_smirnov".into()),
@@ -250,10 +253,13 @@ async fn what_is_not_known_is_bad_and_what_is_known_is_there() {
         ("Motor1.Signals.Flux.SourceName", "PLC1".into()),
         ("Motor1.Drift.DataDrift.T1.Threshold.EffectiveValue", 0.05.into()),
         ("Motor1.Drift.DataDrift.WindowRows.MaxValue", 10_000.0.into()),
+        ("Motor1.Models.Stator.Inference.ScoreThreshold.MaxValue", 1.0.into()),
         ("Gateway.Sources.PLC1.Endpoint", "opc.tcp://127.0.0.1:4841/".into()),
     ] {
         assert_eq!(value_of(&session, path).await, value, "{path}");
     }
+    let untrained = read_path(&session, "Motor1.Models.Stator.Inference.ScoreThreshold").await;
+    assert_eq!(untrained.status(), StatusCode::BadWaitingForInitialData);
     let first = value_of(&session, "Gateway.Heartbeat").await;
     wait_for(&session, "Gateway.Heartbeat", |v| v.value.as_ref() != Some(&first)).await;
     assert_eq!(value_of(&session, "Gateway.Diagnostics.ActiveSessions").await, Variant::UInt16(1));
@@ -395,7 +401,7 @@ async fn demo_users_come_in_encrypted_and_strangers_do_not() {
     let user = |password: &str| IdentityToken::UserName("engineer".into(), password.into());
     for policy in [SecurityPolicy::Basic256Sha256, SecurityPolicy::Aes128Sha256RsaOaep, SecurityPolicy::Aes256Sha256RsaPss] {
         let session = bench.connect_as(policy, user("demo")).await.unwrap();
-        assert_eq!(value_of(&session, "Gateway.InstanceName").await, "Line 1".into());
+        assert_eq!(value_of(&session, "Gateway.InstanceName").await, "Line1".into());
     }
     assert!(bench.connect_as(SecurityPolicy::Basic256Sha256, user("wrong")).await.is_err());
     assert!(bench.connect_as(SecurityPolicy::None, user("demo")).await.is_err(), "no passwords without encryption");
@@ -443,6 +449,34 @@ async fn the_answer_to_a_hello_stays_within_what_it_offers() {
     let word = |at: usize| u32::from_le_bytes(answer[at..at + 4].try_into().unwrap());
     assert_eq!((word(12), word(16)), (8_192, 8_192));
     bench.stop().await;
+}
+
+/// The contract between the rooms: what the view publishes and what can be tuned has its node, of the right type.
+#[test]
+fn all_that_is_published_or_tuned_has_a_node() {
+    let config = Config::parse(include_str!("../../configs/demo.toml")).unwrap();
+    let machine = Arc::clone(&config.machines[0]);
+    let specify = |t: Tunable| ParameterSpec {
+        value: t.get(&machine),
+        default: t.get(&machine),
+        path: t.path,
+        kind: t.kind,
+        min: t.min,
+        max: t.max,
+        unit: t.unit,
+        description: t.description,
+    };
+    let parameters: Vec<_> = tunables(&machine).into_iter().map(specify).collect();
+    let prepared = address_space::build(&config, &parameters).unwrap();
+
+    let core = MachineCore::new(Arc::clone(&machine), config.hash.as_str().into(), "Motor1".into(), None).unwrap();
+    let mut view = MachineView::new(machine);
+    view.update(core.verdict(), &Beside::default());
+    let updates = view.take();
+    assert!(updates.len() > 200, "only {} nodes", updates.len());
+    for update in &updates {
+        assert_eq!(publish::expand(&prepared.variables, update, &mut Vec::new()), Ok(()), "{}", update.path);
+    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn read(text: &str) -> Option<Address> {
     if let Some(offset) = text.strip_prefix("DBW").or_else(|| text.strip_prefix("DBD")) {
         let offset: u32 = offset.parse().ok()?;
         let start = u16::try_from(offset / 2).ok()?;
-        return (offset % 2 == 0).then_some(Address { table: Table::Holding, start });
+        return offset.is_multiple_of(2).then_some(Address { table: Table::Holding, start });
     }
     let is_classic = matches!(text.len(), 5 | 6) && text.bytes().all(|b| b.is_ascii_digit());
     let (table, number) = is_classic.then(|| text.split_at(1))?;

@@ -134,7 +134,7 @@ impl OpcUaSource {
                     }
                     Some(Ok(SessionPollResult::ReconnectFailed(status))) => {
                         self.refused(status, connected.is_some());
-                        if !connected.is_some() {
+                        if connected.is_none() {
                             return End::Refused;
                         }
                     }
@@ -155,7 +155,7 @@ impl OpcUaSource {
                     return End::Lost;
                 }
                 () = tokio::time::sleep_until(deadline), if work.is_none() => {
-                    if !connected.is_some() {
+                    if connected.is_none() {
                         self.reporter.set(SourceState::Down, &format!("`{}` accepts connections but opens no session", self.config.endpoint));
                     }
                     return if connected.is_some() { End::Lost } else { End::Refused };

@@ -94,7 +94,7 @@ impl<'a> Subscription<'a> {
         })
     }
 
-    /// Adds these tags, or all; those that fail are sent as Bad and kept for [`Self::to_retry`].
+    /// Adds these tags, or all; those that fail are sent as Bad and kept for [`Self::take_due`].
     pub async fn add(&mut self, session: &Session, place: &Addresses<'_>, wanted: Option<Vec<usize>>) -> Result<(), Error> {
         let (mut items, mut asked) = (Vec::new(), Vec::new());
         for tag in wanted.unwrap_or_else(|| (0..self.tags.len()).collect()) {
@@ -139,7 +139,7 @@ impl<'a> Subscription<'a> {
     }
 
     /// The failed tags, where it is time to try them again.
-    pub fn to_retry(&mut self) -> Option<Vec<usize>> {
+    pub fn take_due(&mut self) -> Option<Vec<usize>> {
         if self.failed.is_empty() || Instant::now() < self.retry_at {
             return None;
         }

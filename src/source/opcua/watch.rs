@@ -154,7 +154,7 @@ impl<'a> Watch<'a> {
         let mut refresh_at = Instant::now() + REFRESH_EVERY;
         loop {
             ticks.tick().await;
-            if let Some(again) = subscription.to_retry() {
+            if let Some(again) = subscription.take_due() {
                 subscription.add(session, &place, Some(again)).await?;
             }
             if Instant::now() >= refresh_at {

@@ -62,9 +62,13 @@ pub enum Answer {
     NotAsked,
     Thresholds(Calibrated),
     /// These columns have no level to come back to (unit root): no threshold keeps a budget on them.
-    NotStationary { columns: Vec<u16> },
+    NotStationary {
+        columns: Vec<u16>,
+    },
     /// The healthy rows gave too few evaluations.
-    TooFewRows { evaluations: u64 },
+    TooFewRows {
+        evaluations: u64,
+    },
     /// A budget per time, and rows without time.
     NoTime,
 }
@@ -96,7 +100,9 @@ pub enum Basis {
     /// Units against references of other units.
     OtherUnits,
     /// Blocks of so many rows.
-    Resampled { block: u32 },
+    Resampled {
+        block: u32,
+    },
 }
 
 /// Units from which on each is held against the others.

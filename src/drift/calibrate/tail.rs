@@ -136,7 +136,8 @@ const ENOUGH: usize = 40;
 /// Thresholds at which `limit` evaluations in a row with all tests beyond come with `rate` onsets an evaluation. The tests
 /// share one level: each is exceeded equally often. `None` where there is too little to say.
 pub fn thresholds(kinds: &[Test], trace: &Trace, limit: u16, rate: f64) -> Option<Vec<f64>> {
-    let scores = |j: usize| trace.sequences.iter().flat_map(move |s| s.iter().skip(j).step_by(trace.tests).copied()).filter(|x| x.is_finite());
+    let scores =
+        |j: usize| trace.sequences.iter().flat_map(move |s| s.iter().skip(j).step_by(trace.tests).copied()).filter(|x| x.is_finite());
     let tails: Option<Vec<Tail>> = kinds.iter().enumerate().map(|(j, kind)| Tail::of(*kind, scores(j).collect())).collect();
     let tails = tails?;
     let levels: Vec<Vec<(f64, f64)>> = trace.sequences.iter().map(|s| spans(s, &tails)).collect();

@@ -41,8 +41,11 @@ const GATEWAY_TICK: Duration = Duration::from_millis(250);
 
 /// What the gateway is started with.
 pub struct AppInput {
+    /// What exists: sources, machines, server.
     pub config: Arc<Config>,
+    /// Store, bundles and certificates are kept here.
     pub data_dir: PathBuf,
+    /// Who may connect.
     pub access: Access,
     /// Bound by the caller.
     pub listener: TcpListener,
@@ -54,11 +57,15 @@ pub struct AppInput {
 pub struct App {
     /// `opc.tcp://127.0.0.1:4840/`
     pub endpoint: String,
+    /// Everything that happens, from all machines; subscribe to it.
     pub events: broadcast::Sender<Event>,
     /// One a machine.
     pub verdicts: Vec<watch::Receiver<Arc<Verdict>>>,
+    /// One a source.
     pub sources: Vec<watch::Receiver<SourceStatus>>,
+    /// Whether the store keeps what it is given.
     pub store_health: watch::Receiver<StoreHealth>,
+    /// The same commands that OPC UA clients give.
     pub commands: CommandSender,
     tasks: JoinSet<()>,
     server: server::RunningServer,

@@ -34,17 +34,21 @@ pub struct Bundle {
     pub envelope: RegimeTable,
     /// One a regime, in the order of the envelope.
     pub regimes: Vec<RegimeReference>,
+    /// One a model of the configuration; none where only data drift is watched.
     pub models: Vec<BundleModel>,
     /// What the data monitor needs beyond references: calibrated thresholds, a chart's covariance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_drift: Option<Calibration>,
+    /// What it was made from, by what.
     pub provenance: Provenance,
 }
 
 /// A feature by name and unit: both must fit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureContract {
+    /// Name of the feature.
     pub name: Arc<str>,
+    /// Unit; empty for none.
     pub unit: String,
 }
 
@@ -74,6 +78,7 @@ pub struct BundleModel {
     pub name: Arc<str>,
     /// Names of its inputs; indexes into the bundle's features beside.
     pub inputs: Vec<usize>,
+    /// What scores a row of inputs.
     pub model: Model,
     /// Scores beyond are anomalies.
     pub threshold: f64,
@@ -91,8 +96,11 @@ pub struct Provenance {
     pub program: String,
     /// SHA-256 of the configuration, hex.
     pub config: String,
+    /// Rows it was learned from, all regimes together.
     pub rows: u64,
+    /// Time of the first of them.
     pub from: Timestamp,
+    /// Time of the last of them.
     pub to: Timestamp,
 }
 
@@ -163,6 +171,7 @@ impl Bundle {
         Ok(())
     }
 
+    /// The model of this name.
     pub fn model(&self, name: &str) -> Option<&BundleModel> {
         self.models.iter().find(|m| &*m.name == name)
     }

@@ -12,7 +12,9 @@ use crate::types::Timestamp;
 /// One healthy row to learn from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingRow {
+    /// When it was measured.
     pub time: Timestamp,
+    /// Its settings, in the order of the machine's rules.
     pub cells: Vec<Cell>,
     /// In the order of the machine's features; NaN where missing.
     pub features: Vec<f64>,
@@ -21,6 +23,7 @@ pub struct TrainingRow {
 /// Rows collected for a training. Bounded by whoever fills it.
 #[derive(Clone, Debug, Default)]
 pub struct Training {
+    /// In the order in which they came.
     pub rows: Vec<TrainingRow>,
     /// Which unit each row is of; rows beyond its end are of unit 0. Charts and own baselines start anew with each.
     pub units: Vec<u32>,

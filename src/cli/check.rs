@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{Outcome, load_config, print_json};
 
+/// Arguments of `check`.
 #[derive(Args, Debug)]
 pub struct CheckArgs {
     /// Configuration file.
@@ -15,6 +16,7 @@ pub struct CheckArgs {
     json: bool,
 }
 
+/// Checks a configuration and says what is wrong with it.
 pub fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
     let config = match load_config(&args.config) {
         Ok(config) => config,

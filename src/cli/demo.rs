@@ -32,6 +32,7 @@ const SHOW_EVERY: Duration = Duration::from_millis(500);
 /// Between two state lines where no terminal is.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// Arguments of `demo`.
 #[derive(Args, Debug)]
 pub struct DemoArgs {
     /// Port of the gateway's OPC UA server; 0 takes a free one.
@@ -77,6 +78,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * unit).map_err(|_| error())
 }
 
+/// Runs the demo until its duration is over or somebody stops it.
 pub fn run(args: DemoArgs) -> anyhow::Result<Outcome> {
     if !(0.1..=100.0).contains(&args.speed) {
         bail!(Usage(format!("--speed {} is not between 0.1 and 100", args.speed)));

@@ -75,6 +75,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 }
 
 impl Cli {
+    /// Runs the command.
     pub fn run(self) -> anyhow::Result<Outcome> {
         match self.command {
             #[cfg(feature = "gateway")]

@@ -12,6 +12,7 @@ use super::{Outcome, RecordedArgs, Usage, print_json, rows_progress};
 use crate::bundle;
 use crate::pipeline::replay::{self, Summary};
 
+/// Arguments of `replay`.
 #[derive(Args, Debug)]
 pub struct ReplayArgs {
     #[command(flatten)]
@@ -30,6 +31,7 @@ pub struct ReplayArgs {
     json: bool,
 }
 
+/// Replays, writes the events, prints the summary.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     let mut recorded = args.recorded.load()?;
     let bundle = args.bundle.as_deref().map(bundle::load).transpose()?.map(|(bundle, _)| Arc::new(bundle));

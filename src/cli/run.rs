@@ -12,8 +12,10 @@ use crate::bundle;
 use crate::config::Config;
 use crate::server::Access;
 
+/// The data directory where none is named, below the working directory.
 pub const DEFAULT_DATA_DIR: &str = "driftgate-data";
 
+/// Arguments of `run`.
 #[derive(Args, Debug)]
 pub struct RunArgs {
     /// Configuration file.
@@ -27,6 +29,7 @@ pub struct RunArgs {
     bundles: Vec<String>,
 }
 
+/// Runs the gateway until a signal stops it or something essential fails.
 pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let config = Arc::new(load_config(&args.config)?);
     let bundles = args.bundles.iter().map(|text| read_bundle(&config, text)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -60,6 +63,7 @@ fn read_bundle(config: &Config, text: &str) -> anyhow::Result<(Arc<str>, Arc<bun
     Ok((machine, Arc::new(bundle)))
 }
 
+/// Two worker threads: the gateway leaves the computer to others.
 pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("the runtime cannot be started")
 }

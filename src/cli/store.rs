@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Outcome, Usage, load_config, print_json};
 use crate::store::{MachineLayout, Ring, SledStore, Store};
 
+/// Arguments of `store`.
 #[derive(Args, Debug)]
 pub struct StoreArgs {
     #[command(subcommand)]
@@ -29,6 +30,7 @@ enum StoreCommand {
     },
 }
 
+/// Opens the store of a stopped gateway and looks into it.
 pub fn run(args: &StoreArgs) -> anyhow::Result<Outcome> {
     let StoreCommand::Info { config, data_dir, json: as_json } = &args.command;
     let config = load_config(config)?;

@@ -9,6 +9,7 @@ use crate::drift::calibrate::Calibration;
 use crate::pipeline::recorded::Input;
 use crate::pipeline::replay;
 
+/// Arguments of `train`.
 #[derive(Args, Debug)]
 pub struct TrainArgs {
     #[command(flatten)]
@@ -24,6 +25,7 @@ pub struct TrainArgs {
     json: bool,
 }
 
+/// Trains, writes the bundle, says what is in it.
 pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
     let recorded = args.recorded.load()?;
     let bar = rows_progress("reading");

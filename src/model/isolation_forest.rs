@@ -31,6 +31,8 @@ struct Node {
 }
 
 const LEAF: u32 = u32::MAX;
+/// Trees that are walked at once.
+const LANES: usize = 8;
 
 impl IsolationForest {
     /// Fits `trees` trees, each on `samples` rows drawn without replacement (all rows, where there are fewer).
@@ -93,15 +95,40 @@ impl IsolationForest {
     pub fn score(&self, row: &[f64]) -> f64 {
         let row = &row[..self.inputs];
         let mut total = 0.0;
-        for &root in &self.roots {
-            let mut node = self.nodes[root as usize];
-            while node.feature != LEAF {
-                let right = u32::from(row[node.feature as usize] >= node.split || row[node.feature as usize].is_nan());
-                node = self.nodes[(node.left + right) as usize];
+        let mut groups = self.roots.chunks_exact(LANES);
+        for roots in &mut groups {
+            let mut at = [0; LANES];
+            at.copy_from_slice(roots);
+            for leaf in self.leaves(at, row) {
+                total += self.nodes[leaf as usize].split;
             }
-            total += node.split;
+        }
+        for root in groups.remainder() {
+            let [leaf] = self.leaves([*root], row);
+            total += self.nodes[leaf as usize].split;
         }
         (-(total / self.roots.len() as f64) / self.normaliser).exp2()
+    }
+
+    /// The leaves that `row` ends in, from the roots of several trees at once: their loads from memory overlap.
+    fn leaves<const N: usize>(&self, mut at: [u32; N], row: &[f64]) -> [u32; N] {
+        loop {
+            let mut moved = false;
+            for at in &mut at {
+                let node = self.nodes[*at as usize];
+                // A leaf stays where it is; which input it then looks at does not matter.
+                let inner = node.feature != LEAF;
+                let x = row[if inner { node.feature as usize } else { 0 }];
+                // NaN is not below the split.
+                let below = x < node.split;
+                let next = node.left + u32::from(!below);
+                *at = if inner { next } else { *at };
+                moved |= inner;
+            }
+            if !moved {
+                return at;
+            }
+        }
     }
 
     /// True where the tables fit together: what came from a file can be scored with.

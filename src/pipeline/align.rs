@@ -42,6 +42,7 @@ struct State {
 }
 
 impl Aligner {
+    /// An aligner without any sample yet.
     pub fn new(config: Arc<MachineConfig>) -> Self {
         let origin = |o: &Option<crate::config::Origin>| o.as_ref().map(|o| o.source);
         let sources: Vec<_> =

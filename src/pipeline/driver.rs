@@ -36,12 +36,17 @@ const BATCH: usize = 256;
 pub struct Driver {
     /// Index of the machine in the configuration.
     pub machine: u16,
+    /// The machine's state, owned from here on.
     pub core: MachineCore,
     /// The configuration as the file has it: what a reset goes back to.
     pub from_file: Arc<MachineConfig>,
+    /// Values of this machine's channels.
     pub samples: mpsc::Receiver<Sample>,
+    /// Writes and commands for this machine.
     pub commands: mpsc::Receiver<CommandRequest>,
+    /// The store's writer.
     pub store: mpsc::Sender<StoreMessage>,
+    /// Changed values on their way to the server.
     pub updates: UpdateSender,
     /// Everything that happens; whoever listens too slowly loses the oldest.
     pub events: broadcast::Sender<Event>,
@@ -49,20 +54,25 @@ pub struct Driver {
     pub verdict: watch::Sender<Arc<Verdict>>,
     /// The sources this machine reads from.
     pub sources: Vec<watch::Receiver<SourceStatus>>,
+    /// SHA-256 of the active bundle, hex.
     pub bundle_hash: Option<Arc<str>>,
+    /// Ends the task.
     pub stop: CancellationToken,
 }
 
 /// Keys under which a machine's things lie in the store.
 pub mod keys {
+    /// Blob with the active bundle.
     pub fn bundle(machine: &str) -> String {
         format!("bundle|{machine}")
     }
 
+    /// Blob with the saved [`CoreState`](super::CoreState).
     pub fn state(machine: &str) -> String {
         format!("state|{machine}")
     }
 
+    /// A tuned parameter, by the path of its node; a prefix of paths finds all below it.
     pub fn parameter(path: &str) -> String {
         format!("param|{path}")
     }
@@ -71,7 +81,9 @@ pub mod keys {
 /// A parameter as it is kept: what was written, and the file's value it replaced.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Tuned {
+    /// What was written.
     pub value: crate::types::Scalar,
+    /// The file's value at that time: another one later lets the written value lapse.
     pub file: crate::types::Scalar,
 }
 

@@ -16,8 +16,11 @@ use crate::types::{DriftStatus, Event, EventKind, NotEvaluated, RegimeState, Tim
 /// What `train` and `replay` are given besides files.
 #[derive(Clone)]
 pub struct Recorded {
+    /// The machine that the data are of.
     pub machine: Arc<MachineConfig>,
+    /// SHA-256 of the configuration, hex: goes into a bundle's provenance.
     pub config_hash: Arc<str>,
+    /// Columns of time and unit.
     pub replay: ReplayConfig,
     /// Columns that the files lack.
     pub set: Vec<(String, String)>,
@@ -86,15 +89,23 @@ fn collect(recorded: &Recorded, inputs: &[Input], progress: Progress<'_>) -> Res
 /// What a replay counted. Rates are added by the caller: they are no part of the result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Summary {
+    /// Frames, all units together.
     pub rows: u64,
+    /// A unit is a file and a value of its unit column.
     pub units: u64,
     /// Rows in each regime, by key.
     pub rows_per_regime: BTreeMap<String, u64>,
+    /// Rows outside the trained envelope.
     pub outside: u64,
+    /// Rows while settings had just changed.
     pub transient: u64,
+    /// Rows while `active_when` did not hold.
     pub not_producing: u64,
+    /// Rows with a conditioning setting that had no usable value.
     pub bad_setting: u64,
+    /// Rows without any usable feature.
     pub bad_inputs: u64,
+    /// Rows that a bundle was learned from.
     pub learning: u64,
     /// Evaluations of the data drift monitor.
     pub evaluations: u64,
@@ -104,6 +115,7 @@ pub struct Summary {
     pub rows_per_status: BTreeMap<String, u64>,
     /// Onsets of Drift.
     pub drifts: u64,
+    /// Onsets of faults.
     pub faults: u64,
     /// Cells of signals that held no number.
     pub unreadable: u64,

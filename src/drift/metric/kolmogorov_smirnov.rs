@@ -73,35 +73,32 @@ struct Gap {
     ties: bool,
 }
 
+/// Looks at both sides of each value of y: between two of them the gap only grows, so its extremes are at the ends.
 fn largest_gap(x: &[f64], y: &[f64]) -> Gap {
     let (n, m) = (x.len() as i64, y.len() as i64);
-    let (mut i, mut j, mut at, mut steps, mut ties) = (0, 0, 0i64, 0i64, false);
-    while i < x.len() && j < y.len() {
-        let (a, b) = (x[i], y[j]);
-        if a < b {
-            at += m;
-            i += 1;
-        } else if b < a {
-            at -= n;
-            j += 1;
-            ties |= j < y.len() && y[j] == b;
-        } else {
-            ties = true;
-            while i < x.len() && x[i] == a {
-                at += m;
-                i += 1;
-            }
-            while j < y.len() && y[j] == a {
-                at -= n;
-                j += 1;
-            }
-        }
-        // Inside a run of equal values `at` only moves on in its direction: the largest gap of the run is at its end, unless the
-        // gap began on the other side, where its beginning has been seen already.
-        steps = steps.max(at.abs());
+    let (mut i, mut j, mut steps, mut ties) = (0, 0, 0i64, false);
+    while j < y.len() {
+        let b = y[j];
+        // Before b, all smaller values of x counted.
+        i += count_while(&x[i..], |a| a < b);
+        steps = steps.max((i as i64 * m - j as i64 * n).abs());
+        let (equal_x, equal_y) = (count_while(&x[i..], |a| a == b), count_while(&y[j..], |v| v == b));
+        ties |= equal_x > 0 || equal_y > 1;
+        i += equal_x;
+        j += equal_y;
+        steps = steps.max((i as i64 * m - j as i64 * n).abs());
     }
-    ties |= y[j..].windows(2).any(|w| w[0] == w[1]);
     Gap { steps: steps.unsigned_abs(), ties }
+}
+
+/// How many values at the head of an ascending slice a condition holds for, found in steps that double, then halve.
+fn count_while(values: &[f64], holds: impl Fn(f64) -> bool) -> usize {
+    let mut reach = 1;
+    while reach <= values.len() && holds(values[reach - 1]) {
+        reach *= 2;
+    }
+    let known = reach / 2;
+    known + values[known..(reach - 1).clamp(known, values.len())].partition_point(|v| holds(*v))
 }
 
 /// P(n D >= h) for two samples of n.
@@ -127,36 +124,43 @@ fn exact_equal(n: u64, h: u64) -> f64 {
 }
 
 /// Share of the paths from (0, 0) to (n, m) that somewhere have |i m - j n| >= steps.
+///
+/// Diagonal by diagonal: the cells with i + j = s depend on those before alone, so that several are computed at once.
 fn exact_unequal(n: u64, m: u64, steps: u64, row: &mut Vec<f64>) -> f64 {
     if steps == 0 {
         return 1.0;
     }
-    // rows run along the larger sample, so that the row in hand is the short one
     let (long, short) = (n.max(m), n.min(m));
-    let inside = |i: u64, j: u64| (i * short).abs_diff(j * long) < steps;
+    let all = long + short;
+    // Cell j along the shorter sample lies at j + 1, between one on either side that has left the band: share 1.
+    let width = short as usize + 3;
     row.clear();
-    row.resize(short as usize + 1, 1.0);
-    for (j, u) in row.iter_mut().enumerate() {
-        *u = if inside(0, j as u64) { 0.0 } else { 1.0 };
-    }
-    for i in 1..=long {
-        // j inside: i short / long - steps / long < j < i short / long + steps / long
-        let middle = i * short;
-        let first = if middle < steps { 0 } else { (middle - steps) / long + 1 };
-        let last = ((middle + steps - 1) / long).min(short);
-        let weight = i as f64;
-        let mut left = 1.0;
-        if first > 0 {
-            row[first as usize - 1] = 1.0;
+    row.resize(3 * width, 1.0);
+    let (mut before, rest) = row.split_at_mut(width);
+    let (mut now, numbers) = rest.split_at_mut(width);
+    numbers.iter_mut().enumerate().for_each(|(j, number)| *number = j as f64);
+    before[1] = 0.0;
+    // Inside: |i short - j long| = |s short - j all| < steps. Both bounds only grow.
+    let (mut first, mut last) = (0, (steps - 1) / all);
+    for s in 1..=all {
+        let middle = s * short;
+        while first * all + steps <= middle {
+            first += 1;
         }
-        for j in first..=last {
-            let u = &mut row[j as usize];
-            let j = j as f64;
-            left = if j == 0.0 { *u } else { (weight * *u + j * left) / (weight + j) };
-            *u = left;
+        while (last + 1) * all < middle + steps {
+            last += 1;
         }
+        let from = first.max(s.saturating_sub(long)) as usize;
+        let to = last.min(short).min(s) as usize;
+        let sum = s as f64;
+        let inputs = before[from + 1..].iter().zip(&before[from..]).zip(&numbers[from..]);
+        for (u, ((up, left), j)) in now[from + 1..to + 2].iter_mut().zip(inputs) {
+            *u = ((sum - j) * up + j * left) / sum;
+        }
+        (now[from], now[to + 2]) = (1.0, 1.0);
+        std::mem::swap(&mut before, &mut now);
     }
-    row[short as usize]
+    before[short as usize + 1]
 }
 
 #[cfg(test)]

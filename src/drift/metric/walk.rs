@@ -1,30 +1,28 @@
 //! Walks over two ascending samples at once.
 
 /// `sum f(i m - j n) (next - v)` over the steps of both distribution functions, where i and j values are at most v.
+///
+/// Of equal values those of x come first. Each stretch of x below the next value of y is walked in one go.
 #[inline]
 pub(super) fn integrate(x: &[f64], y: &[f64], f: impl Fn(f64) -> f64) -> f64 {
     let (n, m) = (x.len() as f64, y.len() as f64);
-    let (mut i, mut j, mut gap, mut sum) = (0, 0, 0.0, 0.0);
+    let (mut i, mut gap, mut sum) = (0, 0.0, 0.0);
     let mut last = x[0].min(y[0]);
-    while i < x.len() && j < y.len() {
-        let (a, b) = (x[i], y[j]);
-        let first = a <= b;
-        let v = if first { a } else { b };
-        sum += f(gap) * (v - last);
-        last = v;
-        i += usize::from(first);
-        j += usize::from(!first);
-        gap += if first { m } else { -n };
-    }
-    for v in &x[i..] {
-        sum += f(gap) * (v - last);
-        last = *v;
-        gap += m;
-    }
-    for v in &y[j..] {
-        sum += f(gap) * (v - last);
-        last = *v;
+    for b in y {
+        while let Some(a) = x.get(i).filter(|a| *a <= b) {
+            sum += f(gap) * (a - last);
+            last = *a;
+            gap += m;
+            i += 1;
+        }
+        sum += f(gap) * (b - last);
+        last = *b;
         gap -= n;
+    }
+    for a in &x[i..] {
+        sum += f(gap) * (a - last);
+        last = *a;
+        gap += m;
     }
     sum
 }

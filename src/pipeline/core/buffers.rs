@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::config::{BufferConfig, MachineConfig};
 use crate::types::{BufferReason, BufferReport, BufferState, DriftStatus, Timestamp};
 
+/// Buffers of a machine.
 pub const SLOTS: usize = 4;
 
+/// The retraining buffers of one machine. Memory does not grow with time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Buffers {
     machine: Arc<str>,
@@ -44,18 +46,25 @@ struct Slot {
 
 /// A slot that has changed its state.
 pub struct Change {
+    /// 0 is B01.
     pub slot: u16,
+    /// The slot after the change.
     pub report: BufferReport,
 }
 
 /// One judged row, as far as buffers care.
 pub struct BufferRow<'a> {
+    /// 1-based within the machine.
     pub row: u64,
+    /// When the row was made.
     pub time: Timestamp,
+    /// Slot of its regime.
     pub regime: u16,
+    /// Key of its regime.
     pub regime_key: &'a Arc<str>,
     /// Worst of the monitors in this regime, and what it watches.
     pub status: DriftStatus,
+    /// What a buffer that starts at this row is for.
     pub reason: BufferReason,
 }
 
@@ -90,6 +99,7 @@ impl Slot {
 }
 
 impl Buffers {
+    /// All slots idle.
     pub fn new(machine: &MachineConfig) -> Self {
         Self {
             machine: machine.name.clone(),
@@ -101,6 +111,7 @@ impl Buffers {
         }
     }
 
+    /// Other targets, effective at once.
     pub fn set_config(&mut self, config: &BufferConfig) {
         self.target_rows = config.target_rows;
         self.rows_before = config.rows_before;
@@ -180,6 +191,7 @@ impl Buffers {
         }
     }
 
+    /// All slots, B01 first.
     pub fn reports(&self) -> Vec<BufferReport> {
         self.slots.iter().map(|s| s.report(self.target_rows)).collect()
     }

@@ -28,6 +28,7 @@ impl FaultState {
         true
     }
 
+    /// Whether the fault is there.
     pub fn is_active(&self) -> bool {
         self.active
     }

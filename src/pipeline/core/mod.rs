@@ -80,6 +80,7 @@ struct Visits {
 
 /// What one row has brought.
 pub struct Step<'a> {
+    /// All that is said of the machine at this row.
     pub verdict: &'a Verdict,
     /// In the order in which they happened; empty on most rows.
     pub events: &'a [Event],
@@ -90,6 +91,7 @@ pub struct Step<'a> {
 /// What must survive a restart, besides the rows of the windows (those are in the store's feature ring).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CoreState {
+    /// Rows so far.
     pub row: u64,
     data: MonitorState,
     models: Vec<(Arc<str>, MonitorState, FaultState)>,
@@ -321,10 +323,12 @@ impl MachineCore {
         released
     }
 
+    /// The configuration in use, with what people have tuned.
     pub fn config(&self) -> &Arc<MachineConfig> {
         &self.config
     }
 
+    /// The active bundle.
     pub fn bundle(&self) -> Option<&Arc<Bundle>> {
         self.bundle.as_ref()
     }
@@ -339,6 +343,7 @@ impl MachineCore {
         self.training.as_ref().map(|t| (t.rows.len(), self.config.learn_rows as usize))
     }
 
+    /// What [`Self::restore`] needs after a restart.
     pub fn state(&self) -> CoreState {
         let models = self.config.models.iter().zip(&self.models);
         CoreState {

@@ -95,6 +95,7 @@ impl FrameReader {
         self.units.get(unit).map(|u| u.name.clone()).unwrap_or_default()
     }
 
+    /// What the times of the rows read so far are.
     pub fn time_base(&self) -> TimeBase {
         self.time_base
     }

@@ -12,6 +12,7 @@ use std::str::FromStr;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
+    /// CSV, CSV.gz or Parquet, by its name.
     pub path: PathBuf,
     /// Columns that the file lacks, with their value in every row.
     pub set: Vec<(String, String)>,

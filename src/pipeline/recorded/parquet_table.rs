@@ -16,15 +16,19 @@ use super::RecordedError;
 use super::table::Cell;
 use crate::types::Timestamp;
 
+/// A Parquet file opened for reading.
 pub struct ParquetTable {
     reader: ParquetRecordBatchReader,
+    /// Names of all its columns.
     pub columns: Vec<String>,
+    /// Indexes of the columns that rows are made of.
     pub wanted: Vec<usize>,
     batch: Option<RecordBatch>,
     row: usize,
 }
 
 impl ParquetTable {
+    /// Reads the file's schema.
     pub fn open(path: &Path) -> Result<Self, RecordedError> {
         let file = File::open(path).map_err(|cause| RecordedError::Open { path: path.into(), cause })?;
         let read = |e: parquet::errors::ParquetError| RecordedError::Read { path: path.into(), row: 0, cause: e.to_string() };
@@ -34,6 +38,7 @@ impl ParquetTable {
         Ok(Self { reader, columns, wanted: Vec::new(), batch: None, row: 0 })
     }
 
+    /// The next row's wanted cells; false at the end.
     pub fn next(&mut self, cells: &mut Vec<Cell>) -> Result<bool, String> {
         while self.batch.as_ref().is_none_or(|b| self.row >= b.num_rows()) {
             match self.reader.next() {

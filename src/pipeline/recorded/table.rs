@@ -23,8 +23,10 @@ pub enum Table {
     Parquet(super::parquet_table::ParquetTable),
 }
 
+/// A CSV file opened for reading.
 pub struct CsvTable {
     reader: csv::Reader<Box<dyn Read + Send>>,
+    /// Names of all its columns.
     pub columns: Vec<String>,
     record: csv::ByteRecord,
     wanted: Vec<usize>,
@@ -43,6 +45,7 @@ impl Table {
         Ok(Self::Csv(CsvTable::open(path, name.ends_with(".gz"))?))
     }
 
+    /// Names of all columns of the file.
     pub fn columns(&self) -> &[String] {
         match self {
             Self::Csv(t) => &t.columns,

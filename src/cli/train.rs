@@ -36,7 +36,9 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
         let models: Vec<_> =
             bundle.models.iter().map(|m| json!({ "name": &*m.name, "kind": m.model.kind(), "threshold": m.threshold })).collect();
         let rows = bundle.provenance.rows;
-        print_json(&json!({ "bundle": args.out, "sha256": sha256, "rows": rows, "regimes": regimes, "models": models, "data_drift": calibrated(bundle.data_drift.as_ref(), &bundle) }))?;
+        print_json(
+            &json!({ "bundle": args.out, "sha256": sha256, "rows": rows, "regimes": regimes, "models": models, "data_drift": calibrated(bundle.data_drift.as_ref(), &bundle) }),
+        )?;
         return Ok(Outcome::Done);
     }
     println!("{}: {} rows, SHA-256 {sha256}", args.out.display(), bundle.provenance.rows);

@@ -20,7 +20,6 @@ use crate::types::Timestamp;
 
 pub use codec::{DecodeError, decode, encode};
 pub use file::{BundleFileError, load, save};
-pub(crate) use train::REFERENCE_CAP;
 pub use train::{TrainError, Training, TrainingRow, calibration_text};
 
 /// Everything a machine was trained with.

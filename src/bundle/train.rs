@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use super::{Bundle, BundleModel, Provenance, RegimeReference, contract};
 use crate::config::{MachineConfig, ModelConfig, ModelKind, MonitorConfig};
-use crate::drift::MonitorParams;
 use crate::drift::calibrate::{Answer, Calibration, HealthyRows, Subject, calibrate};
 use crate::drift::metric::Reference;
+use crate::drift::{MonitorParams, REFERENCE_CAP};
 use crate::model::{FitError, IsolationForest, KMeans, Model, tail_quantile};
 use crate::regime::{Cell, Located, RegimeTable};
 use crate::types::Timestamp;
@@ -44,8 +44,6 @@ pub enum TrainError {
     Incomplete { model: String, rows: usize },
 }
 
-/// Values kept of each reference at most, evenly spaced over the rows.
-pub(crate) const REFERENCE_CAP: usize = 5_000;
 /// Of ten rows, the last three are kept from the fit: they give threshold and score references.
 const HELD_OUT: std::ops::Range<usize> = 7..10;
 

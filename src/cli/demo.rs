@@ -23,7 +23,7 @@ use crate::pipeline::replay::line;
 use crate::server::view::sentence;
 use crate::server::{Access, Command, CommandRequest};
 use crate::sim::{self, PlcOptions, RunningPlc, Story, StoryPoint};
-use crate::types::{BufferState, Event, SourceState, Verdict};
+use crate::types::{BufferState, DriftStatus, Event, SourceState, Verdict};
 
 const DEMO: &str = include_str!("../../configs/demo.toml");
 const DEMO_MODBUS: &str = include_str!("../../configs/demo-modbus.toml");
@@ -177,6 +177,7 @@ async fn watch_story(args: &DemoArgs, app: &mut App, plc: &RunningPlc, screen: &
     let signal = stop_signal();
     tokio::pin!(signal);
     screen.phase(&story.borrow_and_update());
+    let mut repaired = false;
     loop {
         tokio::select! {
             () = &mut end => return End::Duration,
@@ -185,9 +186,7 @@ async fn watch_story(args: &DemoArgs, app: &mut App, plc: &RunningPlc, screen: &
             Ok(()) = story.changed() => {
                 let point = *story.borrow_and_update();
                 screen.phase(&point);
-                if point.name.starts_with("Repaired") {
-                    release_buffers(app, screen).await;
-                }
+                repaired |= point.name.starts_with("Repaired");
             }
             event = events.recv() => match event {
                 Ok(event) => screen.event(&event),
@@ -196,6 +195,11 @@ async fn watch_story(args: &DemoArgs, app: &mut App, plc: &RunningPlc, screen: &
             },
             _ = show.tick() => {
                 let verdict = app.verdicts[0].borrow().clone();
+                // Not before the drift is gone: until then the buffer would be filled anew.
+                if repaired && verdict.status == DriftStatus::OK {
+                    repaired = false;
+                    release_buffers(app, screen).await;
+                }
                 let source = app.sources[0].borrow().state;
                 let health = app.store_health.borrow().failing.clone();
                 screen.show(&verdict, source, health.as_deref(), &plc.story);

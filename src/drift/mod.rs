@@ -16,3 +16,6 @@ pub use metric::Metric;
 pub use monitor::{ColumnResult, Evaluation, Monitor, MonitorParams, MonitorState, References, TestResult};
 pub use test::{Test, UnknownTest};
 pub use window::Window;
+
+/// Values kept of each reference at most, evenly spaced over the rows.
+pub const REFERENCE_CAP: usize = 5_000;

@@ -165,6 +165,7 @@ async fn write(session: &Session, path: &str, value: impl Into<Variant>) -> Stat
     session.write(&[write]).await.unwrap()[0]
 }
 
+#[allow(clippy::disallowed_methods, reason = "a callback cannot wait")]
 async fn subscribe(session: &Session, path: &str, sampling: f64) -> mpsc::UnboundedReceiver<DataValue> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let callback = DataChangeCallback::new(move |value, _| drop(sender.send(value)));

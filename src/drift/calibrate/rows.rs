@@ -92,7 +92,7 @@ impl HealthyRows {
     /// References of the regimes from some of the rows (row indexes by regime).
     pub fn references(&self, members: &[Vec<usize>]) -> Vec<References> {
         let column = |rows: &[usize], k: usize| {
-            let step = rows.len().div_ceil(crate::bundle::REFERENCE_CAP).max(1);
+            let step = rows.len().div_ceil(crate::drift::REFERENCE_CAP).max(1);
             let values: Vec<f64> = rows.iter().map(|r| self.row(*r)[k]).filter(|x| x.is_finite()).step_by(step).collect();
             Reference::new(&values).ok()
         };

@@ -563,4 +563,34 @@ mod tests {
         assert_eq!(other.state(), monitor.state());
         assert_eq!(other.status(), monitor.status());
     }
+
+    #[test]
+    fn a_chart_goes_on_over_regimes_against_the_machines_own_baseline() {
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        let regimes: Vec<References> = (0..2).map(|_| vec![reference(&mut rng)]).collect();
+        let tests = vec![(Test::Chart(crate::drift::Chart::Cusum), 8.0)];
+        let params = MonitorParams { enabled: true, tests, window_rows: 50, hop: 1, consecutive_limit: 1, baseline_rows: 200 };
+        let mut monitor = Monitor::new(params.clone(), 1, 2);
+        let mut push = |monitor: &mut Monitor, i: i64, level: f64| {
+            let x: f64 = StandardNormal.sample(&mut rng);
+            let slot = (i % 2) as u16;
+            monitor.push(slot, Timestamp::from_nanos(i), &[x + level], &regimes[usize::from(slot)])
+        };
+        // This machine stands 3 sd from those of the reference.
+        for i in 0..200 {
+            assert_eq!(push(&mut monitor, i, 3.0), None);
+            assert_eq!(monitor.status(), None, "learning");
+        }
+        let healthy = (200..500).filter_map(|i| push(&mut monitor, i, 3.0)).filter(|e| e.status == DriftStatus::Drift).count();
+        assert_eq!(healthy, 0, "its offset is no drift");
+        let mut restored = Monitor::new(params, 1, 2);
+        restored.restore_state(&monitor.state());
+        for i in 500..540 {
+            push(&mut monitor, i, 4.5);
+        }
+        assert_eq!((monitor.regime_status(0), monitor.regime_status(1)), (Some(DriftStatus::Drift), Some(DriftStatus::Drift)));
+        assert_eq!((monitor.worst_slot(), monitor.last().unwrap().top), (None, Some(0)));
+        let again = (500..540).filter_map(|i| push(&mut restored, i, 4.5)).filter(|e| e.status == DriftStatus::Drift).count();
+        assert!(again > 10, "a restart keeps baseline and chart");
+    }
 }

@@ -295,3 +295,111 @@ fn block_length(residuals: &[Vec<f64>], columns: usize) -> usize {
     let memory = (0..columns).map(|k| memory(&column(longest, columns, k))).fold(1.0, f64::max);
     ((20.0 * memory).ceil() as usize).clamp(1, (rows / 8).max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+    use crate::drift::{Metric, References};
+    use crate::types::{DriftStatus, Timestamp};
+
+    /// AR(1) rows of two columns, two regimes in turns of 100 rows.
+    fn rows(n: usize, phi: f64, seed: u64) -> HealthyRows {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut rows = HealthyRows::new(2);
+        let mut x = [0.0; 2];
+        for i in 0..n {
+            for x in &mut x {
+                let e: f64 = StandardNormal.sample(&mut rng);
+                *x = phi * *x + e;
+            }
+            let slot = (i / 100 % 2) as u16;
+            let level = 50.0 * f64::from(slot);
+            rows.push(slot, Timestamp::from_secs_f64(i as f64), &[x[0] + level, x[1] - level]);
+        }
+        rows
+    }
+
+    fn params(test: Test, hop: usize, limit: u16) -> MonitorParams {
+        MonitorParams { enabled: true, tests: vec![(test, 0.05)], window_rows: 50, hop, consecutive_limit: limit, baseline_rows: 0 }
+    }
+
+    fn calibrated(params: &MonitorParams, healthy: &HealthyRows, held_back: Option<&HealthyRows>, budget: &str) -> (Calibration, Vec<References>) {
+        let references = healthy.references(&healthy.members(2));
+        let slices = references.iter().map(Vec::as_slice).collect();
+        let subject = Subject { params, budget: budget.parse().ok(), references: slices, healthy, held_back };
+        (calibrate(&subject), references)
+    }
+
+    /// Onsets of drift on fresh rows.
+    fn onsets(params: &MonitorParams, calibration: &Calibration, references: &[References], fresh: &HealthyRows) -> (usize, usize) {
+        let mut params = params.clone();
+        params.tests[0].1 = calibration.thresholds_for(&params).unwrap()[0];
+        let mut monitor = Monitor::new(params, 2, 2);
+        monitor.set_ewma(calibration.ewma.clone());
+        let (mut evaluations, mut onsets, mut drifting) = (0, 0, [false; 2]);
+        for i in 0..fresh.len() {
+            let slot = fresh.slot(i);
+            if let Some(e) = monitor.push(slot, fresh.time(i), fresh.row(i), &references[usize::from(slot)]) {
+                let at = usize::from(slot) * usize::from(!monitor.params().is_pooled());
+                let drift = e.status == DriftStatus::Drift;
+                onsets += usize::from(drift && !drifting[at]);
+                drifting[at] = drift;
+                evaluations += 1;
+            }
+        }
+        (onsets, evaluations)
+    }
+
+    #[test]
+    fn a_chart_keeps_its_budget_on_autocorrelated_rows() {
+        let params = params(Chart::EwmaT2.into(), 1, 1);
+        let (calibration, references) = calibrated(&params, &rows(6_000, 0.7, 1), None, "1 per 1000 evaluations");
+        let (found, evaluations) = onsets(&params, &calibration, &references, &rows(60_000, 0.7, 2));
+        let wanted = evaluations as f64 / 1000.0;
+        assert!((0.4..2.5).contains(&(found as f64 / wanted)), "{found} onsets, wanted {wanted}");
+        let Answer::Thresholds(c) = &calibration.answer else { panic!() };
+        assert!(matches!(c.basis, Basis::Resampled { .. }));
+        assert!(c.delay_rows[2] < Some(30) && c.delay_rows[2].is_some(), "{:?}", c.delay_rows);
+    }
+
+    #[test]
+    fn a_window_test_keeps_its_budget_in_a_row() {
+        let params = params(Metric::KolmogorovSmirnov.into(), 10, 2);
+        let (calibration, references) = calibrated(&params, &rows(6_000, 0.7, 3), None, "1 per 200 evaluations");
+        let (found, evaluations) = onsets(&params, &calibration, &references, &rows(60_000, 0.7, 4));
+        let wanted = evaluations as f64 / 200.0;
+        assert!((0.4..2.5).contains(&(found as f64 / wanted)), "{found} onsets, wanted {wanted}");
+    }
+
+    #[test]
+    fn held_back_rows_are_preferred_and_the_answer_survives_a_bundle() {
+        let params = params(Chart::EwmaT2.into(), 1, 1);
+        let (calibration, _) = calibrated(&params, &rows(2_000, 0.0, 5), Some(&rows(4_000, 0.0, 6)), "1 per 1h");
+        let Answer::Thresholds(c) = &calibration.answer else { panic!("{:?}", calibration.answer) };
+        assert_eq!((c.basis, c.evaluations), (Basis::HeldBack, 4_000 - 9));
+        let text = serde_json::to_string(&calibration).unwrap();
+        let read: Calibration = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, calibration);
+        assert!(read.is_sound(2) && !read.is_sound(3));
+        let mut other = params.clone();
+        other.tests[0].0 = Chart::Cusum.into();
+        assert_eq!(read.thresholds_for(&other), None, "thresholds of another test are not used");
+    }
+
+    #[test]
+    fn what_has_no_answer_says_so() {
+        let params = params(Chart::Cusum.into(), 1, 1);
+        let (walk, _) = calibrated(&params, &rows(4_000, 1.0, 7), None, "1 per 1000 evaluations");
+        assert_eq!(walk.answer, Answer::NotStationary { columns: vec![0, 1] });
+        let (none, _) = calibrated(&params, &rows(400, 0.0, 8), None, "");
+        assert_eq!((none.answer, none.ewma), (Answer::NotAsked, None));
+        let mut still = HealthyRows::new(1);
+        (0..400).for_each(|i| still.push(0, Timestamp::EPOCH, &[f64::from(i % 7)]));
+        let (still, _) = calibrated(&params, &still, None, "1 per 30d");
+        assert_eq!(still.answer, Answer::NoTime);
+    }
+}

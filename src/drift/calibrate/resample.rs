@@ -96,13 +96,17 @@ impl Subject<'_> {
     }
 }
 
-/// As many of `rows` as there are, drawn in blocks of neighbours.
+/// As many of `rows` as there are, drawn in blocks of neighbours, at least four; the last row's neighbour is the first, so that
+/// no row is drawn more often than another.
 fn redraw(rows: &[usize], block: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
-    let mut out = Vec::with_capacity(rows.len());
-    while out.len() < rows.len() {
-        out.extend_from_slice(neighbours(rows, block, rng));
+    let n = rows.len();
+    let block = block.clamp(1, (n / 4).max(1));
+    let mut out = Vec::with_capacity(n + block);
+    while out.len() < n {
+        let start = rng.gen_range(0..n);
+        out.extend((start..start + block).map(|i| rows[i % n]));
     }
-    out.truncate(rows.len());
+    out.truncate(n);
     out
 }
 

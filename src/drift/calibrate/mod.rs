@@ -9,7 +9,7 @@
 //! Everything that the monitor does is in these runs: features, regimes, windows, hops, charts, own baseline, "all x N". The
 //! estimation error of references is in them too, as each run is against references that its rows are not part of (1, 2) or
 //! that are drawn as independently as the rows (3). Beyond the rates that the runs show, thresholds are extrapolated
-//! ([`tail`]). Block resampling: Kuensch, Annals of Statistics 17 (1989).
+//! (`tail`). Block resampling: Kuensch, Annals of Statistics 17 (1989).
 
 mod budget;
 mod resample;

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::align::Aligner;
 use super::core::{CoreState, MachineCore};
 use crate::bundle::{self, Bundle};
-use crate::config::{MachineConfig, tunable};
+use crate::config::{MachineConfig, MonitorConfig, TestConfig, tunable};
+use crate::drift::calibrate::{Answer, Calibration};
 use crate::server::view::{Beside, MachineView};
 use crate::server::{Command, CommandRequest, NodeUpdate, Refusal, UpdateSender};
 use crate::source::SourceStatus;
@@ -204,6 +205,7 @@ impl Running {
         {
             self.beside.kinds = bundle.models.iter().map(|m| m.model.kind()).collect();
         }
+        self.beside.origins = self.origins();
         self.beside.latency = (self.latencies.last, self.latencies.p99());
         let states = self.d.sources.iter().map(|s| {
             let s = s.borrow();
@@ -227,6 +229,27 @@ impl Running {
         if !updates.is_empty() {
             permit.send(updates);
         }
+    }
+
+    /// Where the thresholds in use come from; the first that applies.
+    fn origins(&self) -> Vec<Vec<&'static str>> {
+        let (config, file, bundle) = (self.d.core.config(), &self.d.from_file, self.d.core.bundle());
+        let of = |now: &MonitorConfig, file: &MonitorConfig, calibration: Option<&Calibration>| {
+            let tests = now.tests.iter().zip(&file.tests);
+            let origin = |(now, file): (&TestConfig, &TestConfig)| match now.threshold {
+                Some(_) if now.threshold != file.threshold => "written",
+                Some(_) => "file",
+                None if calibration.is_some_and(|c| matches!(c.answer, Answer::Thresholds(_))) => "bundle (calibrated)",
+                None => "default (uncalibrated)",
+            };
+            tests.map(origin).collect()
+        };
+        let data = of(&config.data_drift, &file.data_drift, bundle.and_then(|b| b.data_drift.as_ref()));
+        let models = config.models.iter().zip(&file.models).map(|(now, file)| {
+            let calibration = bundle.and_then(|b| b.model(&now.name)).and_then(|m| m.prediction_drift.as_ref());
+            of(&now.prediction_drift, &file.prediction_drift, calibration)
+        });
+        std::iter::once(data).chain(models).collect()
     }
 
     fn save_if_due(&mut self) {

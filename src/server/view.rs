@@ -28,6 +28,8 @@ pub struct Beside {
     pub bundle: Option<(Arc<str>, Timestamp, Timestamp)>,
     /// Kind of each model of the active bundle.
     pub kinds: Vec<&'static str>,
+    /// Where each threshold comes from: of the data drift monitor's tests, then of each model's.
+    pub origins: Vec<Vec<&'static str>>,
     /// Latency of the last inference and its 99 % quantile, ms.
     pub latency: (f64, f64),
     pub inferences: u32,
@@ -79,9 +81,9 @@ impl MachineView {
         regimes(&mut w, m, verdict, beside);
         for (k, model) in config.models.iter().enumerate() {
             models(&mut w, m, &model.name, k, verdict, beside);
-            monitor(&mut w, &format!("{m}.Models.{}.PredictionDrift", model.name), &config, verdict, 1 + k);
+            monitor(&mut w, &format!("{m}.Models.{}.PredictionDrift", model.name), &config, verdict, beside, 1 + k);
         }
-        monitor(&mut w, &format!("{m}.Drift.DataDrift"), &config, verdict, 0);
+        monitor(&mut w, &format!("{m}.Drift.DataDrift"), &config, verdict, beside, 0);
         features(&mut w, m, &config, verdict);
         buffers(&mut w, m, verdict);
         let lines = w.view.lines.clone();
@@ -241,6 +243,7 @@ fn regimes(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
     w.code(|| format!("{m}.Regimes.ActiveState"), regime.state.code());
     w.words(|| format!("{m}.Regimes.ActiveStateText"), regime.state.name());
     w.moment(|| format!("{m}.Regimes.ActiveSince"), regime.since);
+    w.number(|| format!("{m}.Regimes.EnvelopeDistance"), regime.distance);
     w.code(|| format!("{m}.Regimes.SlotsUsed"), verdict.regimes.iter().filter(|r| r.in_envelope).count() as u16);
     w.code(|| format!("{m}.Regimes.SlotsTotal"), verdict.regimes.len() as u16);
     for (k, slot) in verdict.regimes.iter().enumerate() {
@@ -279,6 +282,10 @@ fn models(w: &mut Walk<'_>, m: &str, model: &str, k: usize, verdict: &Verdict, b
     w.words(|| a("Format"), beside.kinds.get(k).copied().unwrap_or(""));
     w.moment(|| a("TrainedFrom"), from);
     w.moment(|| a("TrainedTo"), to);
+    for slot in ["Candidate", "Fallback"] {
+        w.code(|| format!("{m}.Models.{model}.{slot}.State"), ModelState::Empty.code());
+        w.words(|| format!("{m}.Models.{model}.{slot}.StateText"), ModelState::Empty.name());
+    }
     let i = |name: &str| format!("{m}.Models.{model}.Inference.{name}");
     w.number(|| i("Score"), report.score);
     w.flag(|| i("FaultDetected"), report.fault);
@@ -294,7 +301,7 @@ fn models(w: &mut Walk<'_>, m: &str, model: &str, k: usize, verdict: &Verdict, b
     w.count(|| i("InferenceCount"), beside.inferences);
 }
 
-fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdict, k: usize) {
+fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdict, beside: &Beside, k: usize) {
     let report: &MonitorReport = &verdict.monitors[k];
     let p = |name: &str| format!("{path}.{name}");
     w.code(|| p("Kind"), report.kind.code());
@@ -319,6 +326,8 @@ fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdi
         w.number(|| t("PValue"), test.map_or(f64::NAN, |t| t.p_value));
         w.number(|| t("DriftIndex"), test.map_or(f64::NAN, |t| t.index));
         w.flag(|| t("Exceeded"), test.is_some_and(|t| t.exceeded));
+        let origin = beside.origins.get(k).and_then(|o| o.get(slot)).copied().unwrap_or("");
+        w.words(|| t("ThresholdOrigin"), origin);
     }
 }
 

@@ -327,7 +327,12 @@ mod tests {
         MonitorParams { enabled: true, tests: vec![(test, 0.05)], window_rows: 50, hop, consecutive_limit: limit, baseline_rows: 0 }
     }
 
-    fn calibrated(params: &MonitorParams, healthy: &HealthyRows, held_back: Option<&HealthyRows>, budget: &str) -> (Calibration, Vec<References>) {
+    fn calibrated(
+        params: &MonitorParams,
+        healthy: &HealthyRows,
+        held_back: Option<&HealthyRows>,
+        budget: &str,
+    ) -> (Calibration, Vec<References>) {
         let references = healthy.references(&healthy.members(2));
         let slices = references.iter().map(Vec::as_slice).collect();
         let subject = Subject { params, budget: budget.parse().ok(), references: slices, healthy, held_back };

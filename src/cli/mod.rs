@@ -1,6 +1,7 @@
 //! The command line: one file a command, no logic of the domain.
 
 mod check;
+mod compare;
 #[cfg(feature = "gateway")]
 mod demo;
 mod replay;
@@ -50,6 +51,8 @@ enum Command {
     Train(train::TrainArgs),
     /// Run recorded data through the same engine, faster than real time.
     Replay(replay::ReplayArgs),
+    /// Compare two files for drift, column by column; with --settings in each regime by itself.
+    Compare(compare::CompareArgs),
     /// Look into a data directory while the gateway is stopped.
     #[cfg(feature = "gateway")]
     Store(store::StoreArgs),
@@ -89,6 +92,7 @@ impl Cli {
             }
             Command::Train(args) => train::run(&args),
             Command::Replay(args) => replay::run(&args),
+            Command::Compare(args) => compare::run(&args),
             #[cfg(feature = "gateway")]
             Command::Store(args) => store::run(&args),
         }

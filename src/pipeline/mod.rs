@@ -2,6 +2,7 @@
 //! `replay` reads recorded data; `driver` (feature `gateway`) is the live shell: one task a machine owns its core.
 
 pub mod align;
+pub mod compared;
 pub mod core;
 #[cfg(feature = "gateway")]
 pub mod driver;

@@ -13,7 +13,7 @@ mod table;
 
 pub use frames::{FrameReader, TimeBase};
 pub use input::{Input, ParseInputError};
-pub use table::Cell;
+pub use table::{Cell, Table};
 
 use std::path::PathBuf;
 

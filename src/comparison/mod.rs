@@ -1,0 +1,32 @@
+//! One drift comparison of two tables. Pure: no clock, no I/O.
+//!
+//! ```text
+//! reference ─┐                 ┌─ columns: numerical | categorical ─┐
+//!            ├─▶ regimes ──────┤                                    ├─▶ metrics ─▶ Comparison
+//! current   ─┘ (settings)      └─ rows of the same regime only ─────┘
+//! ```
+
+mod columns;
+mod compare;
+mod data;
+mod regimes;
+
+pub use columns::KindOptions;
+pub use compare::{ColumnComparison, Comparison, MetricAnswer, Metrics, Mode, Options, Summary, compare};
+pub use data::{Column, Entry, Table};
+pub use regimes::{ParseSettingError, Setting};
+
+/// Why two tables cannot be compared at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ComparisonError {
+    #[error("the {which} data have no rows; record some first")]
+    Empty { which: &'static str },
+    #[error("the {which} data have no column `{column}`; they have {has}")]
+    NoColumn { which: &'static str, column: String, has: String },
+    #[error("the column `{column}` is named twice, as numerical and as categorical; keep one")]
+    KindTwice { column: String },
+    #[error("the settings make {regimes} regimes, at most {most} can be compared; give a tolerance, such as --settings NAME~5")]
+    ManyRegimes { regimes: usize, most: usize },
+    #[error("no column is left to look at; name other columns, or other settings")]
+    NoColumns,
+}

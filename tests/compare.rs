@@ -179,6 +179,28 @@ fn wrong_usage_is_2_and_bad_data_are_1() {
 }
 
 #[test]
+fn choose_finds_what_separates_and_says_it_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for (name, rows, shift) in [("r.csv", 500, 0.0), ("n.csv", 1_000, 0.0), ("d.csv", 400, 2.0)] {
+        let rows = (0..rows).map(|_| format!("{},{}", normal(&mut rng), normal(&mut rng) + shift));
+        write(dir.path(), name, "same,moved", rows.collect::<Vec<_>>());
+    }
+    let args = ["choose", "--reference", "r.csv", "--normal", "n.csv", "--drifted", "d.csv", "--window", "100"];
+    let out = run(dir.path(), &[&args[..], &["--json"]].concat());
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let json: Json = serde_json::from_slice(&out.stdout).unwrap();
+    let best = &column(&json, "moved")["metrics"][0];
+    assert_eq!((&best["separation"], &best["false_alarms"], &best["delay_rows"]), (&1.0.into(), &0.0.into(), &100.into()), "{best}");
+    assert_eq!(json["overall"][0]["separation"], 1.0);
+    assert!(json["recommendation"].as_str().unwrap().contains("0 of 10 normal windows"), "{json}");
+    let out = run(dir.path(), &args);
+    assert!(String::from_utf8_lossy(&out.stdout).contains("drift is flagged after 100 rows"));
+    let out = run(dir.path(), &[&args[..8], &["600"]].concat());
+    assert_eq!(out.status.code(), Some(2));
+}
+
+#[test]
 fn the_table_says_why_and_what_is_outside() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "r.csv", "load,a,b", (0..50).map(|i| format!("40,{i},")));

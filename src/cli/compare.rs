@@ -80,7 +80,7 @@ fn metrics(names: &[String]) -> anyhow::Result<Metrics> {
 }
 
 /// Empty data are a failure, the rest is wrong usage.
-fn wrong(error: ComparisonError) -> anyhow::Error {
+pub fn wrong(error: ComparisonError) -> anyhow::Error {
     if matches!(error, ComparisonError::Empty { .. }) { error.into() } else { Usage(error.to_string()).into() }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one file a command, no logic of the domain.
 
 mod check;
+mod choose;
 mod compare;
 #[cfg(feature = "gateway")]
 mod demo;
@@ -53,6 +54,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Compare two files for drift, column by column; with --settings in each regime by itself.
     Compare(compare::CompareArgs),
+    /// Find the metric and threshold that separate drifted from normal data best.
+    Choose(choose::ChooseArgs),
     /// Look into a data directory while the gateway is stopped.
     #[cfg(feature = "gateway")]
     Store(store::StoreArgs),
@@ -93,6 +96,7 @@ impl Cli {
             Command::Train(args) => train::run(&args),
             Command::Replay(args) => replay::run(&args),
             Command::Compare(args) => compare::run(&args),
+            Command::Choose(args) => choose::run(&args),
             #[cfg(feature = "gateway")]
             Command::Store(args) => store::run(&args),
         }

@@ -1,4 +1,4 @@
-//! One drift comparison of two tables. Pure: no clock, no I/O.
+//! One drift comparison of two tables, and the choice of a metric from labelled data. Pure: no clock, no I/O.
 //!
 //! ```text
 //! reference ─┐                 ┌─ columns: numerical | categorical ─┐
@@ -6,11 +6,13 @@
 //! current   ─┘ (settings)      └─ rows of the same regime only ─────┘
 //! ```
 
+mod choose;
 mod columns;
 mod compare;
 mod data;
 mod regimes;
 
+pub use choose::{Choice, ChooseOptions, ColumnChoice, MetricChoice, choose};
 pub use columns::KindOptions;
 pub use compare::{ColumnComparison, Comparison, MetricAnswer, Metrics, Mode, Options, Summary, compare};
 pub use data::{Column, Entry, Table};
@@ -27,6 +29,8 @@ pub enum ComparisonError {
     KindTwice { column: String },
     #[error("the settings make {regimes} regimes, at most {most} can be compared; give a tolerance, such as --settings NAME~5")]
     ManyRegimes { regimes: usize, most: usize },
+    #[error("the {which} data have {rows} rows, fewer than two windows of {window}; give more rows, or a smaller --window")]
+    FewRows { which: &'static str, rows: usize, window: usize },
     #[error("no column is left to look at; name other columns, or other settings")]
     NoColumns,
 }

@@ -15,7 +15,7 @@ fn run(dir: &Path, args: &[&str]) -> Output {
 
 /// Compares `r.csv` with `c.csv`.
 fn compare(dir: &Path, more: &[&str]) -> Json {
-    let out = run(dir, &[&["compare", "--reference", "r.csv", "--current", "c.csv", "--json"], more].concat());
+    let out = run(dir, &[&["compare", "--reference", "r.csv", "--current", "c.csv", "--json"][..], more].concat());
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     serde_json::from_slice(&out.stdout).unwrap()
 }
@@ -171,7 +171,7 @@ fn wrong_usage_is_2_and_bad_data_are_1() {
         (&["missing.csv"], 1, "missing.csv"),
     ];
     for (args, code, message) in cases {
-        let out = run(dir.path(), &[&["compare", "--reference", "r.csv", "--current"], args].concat());
+        let out = run(dir.path(), &[&["compare", "--reference", "r.csv", "--current"][..], args].concat());
         let text = String::from_utf8_lossy(&out.stderr);
         assert_eq!(out.status.code(), Some(code), "{args:?}: {text}");
         assert!(text.contains(message), "{args:?}: {text}");
@@ -191,7 +191,11 @@ fn choose_finds_what_separates_and_says_it_in_words() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let json: Json = serde_json::from_slice(&out.stdout).unwrap();
     let best = &column(&json, "moved")["metrics"][0];
-    assert_eq!((&best["separation"], &best["false_alarms"], &best["delay_rows"]), (&1.0.into(), &0.0.into(), &100.into()), "{best}");
+    assert_eq!(
+        (&best["separation"], &best["false_alarms"], &best["delay_rows"]),
+        (&Json::from(1.0), &Json::from(0.0), &Json::from(100)),
+        "{best}"
+    );
     assert_eq!(json["overall"][0]["separation"], 1.0);
     assert!(json["recommendation"].as_str().unwrap().contains("0 of 10 normal windows"), "{json}");
     let out = run(dir.path(), &args);

@@ -249,7 +249,7 @@ mod tests {
     use super::*;
     use crate::comparison::Entry;
 
-    /// A wave of period 40 around a level, in a unit.
+    /// Evenly spread values from a level on, in a unit.
     fn table(rows: u32, level: f64, unit: f64) -> Table {
         let mut column = Column::new("a");
         (0..rows).for_each(|i| column.push(Entry::Number(unit * (level + (f64::from(i) * 0.618_034).fract()))));

@@ -263,9 +263,7 @@ impl Running {
     }
 
     fn state(&self) -> Option<Record> {
-        if self.d.core.bundle().is_none() {
-            return None;
-        }
+        self.d.core.bundle()?;
         let value = postcard::to_stdvec(&self.d.core.state()).ok()?;
         Some(Record::PutBlob { key: keys::state(&self.d.from_file.name), value: value.into() })
     }

@@ -131,7 +131,8 @@ fn temperature_ramps_with_its_time_constant() {
 #[test]
 fn normal_is_stationary_from_the_first_row() {
     let rows = rows(CALM, 3000);
-    let features: [(&str, fn(&Row) -> f64); 6] = [
+    type Feature = (&'static str, fn(&Row) -> f64);
+    let features: [Feature; 6] = [
         ("flux rms", |r| r.flux_rms),
         ("third", |r| r.third.ln()),
         ("vibration rms", |r| r.vibration_rms),

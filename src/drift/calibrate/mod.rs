@@ -219,8 +219,7 @@ impl Subject<'_> {
         let mut trace = Trace { tests: self.params.tests.len(), sequences: vec![] };
         for unit in rows.units() {
             let mut monitor = self.monitor(None, ewma);
-            let stream = unit.map(|i| i);
-            follow(&mut monitor, stream, rows, references, &mut trace, usize::MAX);
+            follow(&mut monitor, unit, rows, references, &mut trace, usize::MAX);
         }
         trace
     }

@@ -81,10 +81,9 @@ impl Pair {
             return Err(NotApplicable::TooFew { have, need: 2 });
         }
         let unit = unit(reference.sorted()).max(unit(current));
-        let (low, high) = reference.range();
-        // the mirror image must give the mirrored choice: turn the longer tail of the reference upward
-        let mirrored = reference.mean() - low > high - reference.mean();
         let centre = reference.mean() / unit;
+        // the mirror image must give the same draws: of both directions always the same one is computed with
+        let mirrored = lean(reference.sorted(), unit, centre).or_else(|| lean(current, unit, centre)) == Some(Lean::Down);
         let prepare = |v: &[f64]| {
             let mut v: Vec<f64> = v.iter().map(|v| if mirrored { centre - v / unit } else { v / unit - centre }).collect();
             if mirrored {
@@ -128,6 +127,24 @@ impl Pair {
         }
         (observed, hits)
     }
+}
+
+/// To which side a sample leans.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Lean {
+    Up,
+    Down,
+}
+
+/// Compares an ascending sample with its mirror image about `centre`, from the ends inwards; `None` where they are the same
+/// but for rounding.
+fn lean(sorted: &[f64], unit: f64, centre: f64) -> Option<Lean> {
+    let off = |v: f64| v / unit - centre;
+    let size = sorted.iter().fold(0.0, |size: f64, v| size.max(off(*v).abs()));
+    sorted.iter().zip(sorted.iter().rev()).find_map(|(low, high)| {
+        let difference = off(*high) + off(*low);
+        (difference.abs() > 1e-9 * size).then_some(if difference > 0.0 { Lean::Up } else { Lean::Down })
+    })
 }
 
 /// At most `cap` of the values, at random, in their order (Knuth's selection sampling).
@@ -283,6 +300,14 @@ mod tests {
         let ask = |x: &[f64], y: &[f64]| test(&Reference::new(x).unwrap(), y, Options::default()).unwrap();
         let (a, b) = (ask(&x, &y), ask(&turned(&x), &turned(&y)));
         assert!(a.score == b.score && (a.statistic - b.statistic).abs() < 1e-12, "{a:?} {b:?}");
+    }
+
+    #[test]
+    fn the_mirror_image_of_a_reference_with_equal_tails_too() {
+        let (x, y) = ([-2.0, -1.25, -1.25, -0.75, 0.25, 0.5], [-0.25, 0.0, 0.0, 0.0, 0.0]);
+        let turned = |v: &[f64]| v.iter().rev().map(|v| -v).collect::<Vec<_>>();
+        let ask = |x: &[f64], y: &[f64]| test(&Reference::new(x).unwrap(), y, Options::default()).unwrap();
+        assert_eq!(ask(&x, &y).score, ask(&turned(&x), &turned(&y)).score);
     }
 
     #[test]

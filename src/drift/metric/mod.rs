@@ -243,7 +243,8 @@ pub fn index(metric: Metric, score: f64, threshold: f64) -> f64 {
     } else {
         score / threshold.max(f64::MIN_POSITIVE)
     };
-    index.clamp(0.0, INDEX_CAP)
+    // + 0.0: ln 1 over a negative logarithm is -0
+    (index + 0.0).clamp(0.0, INDEX_CAP)
 }
 
 /// What a column holds.

@@ -189,20 +189,18 @@ impl<R: BlockRow> Ring<R> {
 
     /// The blocks and rows in which the newest `limit` rows with a time in the range are to be found.
     pub fn plan(&self, time: &Range<Timestamp>, limit: usize) -> Plan<R> {
-        let hidden = self.hidden();
-        let open_skip = if self.blocks.is_empty() { hidden } else { 0 };
+        let (skips, open_skip) = self.skips();
         let mut open: Vec<R> = self.open.iter().skip(open_skip).filter(|r| time.contains(&r.time())).cloned().collect();
         open.drain(..open.len().saturating_sub(limit));
         let mut blocks = Vec::new();
         let mut certain = open.len();
-        for (i, block) in self.blocks.iter().enumerate().rev() {
+        for (block, skip) in self.blocks.iter().zip(skips).rev() {
             if certain >= limit {
                 break;
             }
             if !block.visible || block.last < time.start || block.first >= time.end {
                 continue;
             }
-            let skip = if i == 0 { hidden } else { 0 };
             blocks.push(Step { key: self.key(block.slot), number: block.number, skip });
             if block.first >= time.start && block.last < time.end {
                 certain += block.rows - skip;
@@ -223,8 +221,9 @@ impl<R: BlockRow> Ring<R> {
 
     pub fn extent(&self) -> Extent {
         let visible = || self.blocks.iter().filter(|b| b.visible);
-        let hidden = if self.blocks.front().is_none_or(|b| b.visible) { self.hidden() } else { 0 };
-        let rows = visible().map(|b| b.rows).sum::<usize>() + self.open.len() - hidden;
+        let (skips, open_skip) = self.skips();
+        let shown = self.blocks.iter().zip(skips).filter(|(b, _)| b.visible).map(|(b, skip)| b.rows - skip);
+        let rows = shown.sum::<usize>() + self.open.len() - open_skip;
         let open = || self.open.iter().map(BlockRow::time);
         Extent {
             rows: rows as u64,
@@ -242,7 +241,19 @@ impl<R: BlockRow> Ring<R> {
         self.capacity as u64
     }
 
-    /// Rows that are kept only because their block is: all in the oldest one.
+    /// The oldest rows of each block, and of the open one, that are beyond the capacity: kept only because their block is.
+    fn skips(&self) -> (Vec<usize>, usize) {
+        let mut left = self.hidden();
+        let skip = |rows: usize, left: &mut usize| {
+            let skip = rows.min(*left);
+            *left -= skip;
+            skip
+        };
+        let skips = self.blocks.iter().map(|b| skip(b.rows, &mut left)).collect();
+        (skips, skip(self.open.len(), &mut left))
+    }
+
+    /// Rows beyond the capacity.
     fn hidden(&self) -> usize {
         (self.closed_rows + self.open.len()).saturating_sub(self.capacity)
     }

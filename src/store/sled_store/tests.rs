@@ -618,6 +618,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    // Seeded: a rare sequence still loses a large value; drop the seed when that is mended.
     #![proptest_config(ProptestConfig { cases: 12, rng_seed: proptest::test_runner::RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever happens in whatever order, the disk tells what the memory tells.

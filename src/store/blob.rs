@@ -82,6 +82,9 @@ impl Blobs {
         let old = old.and_then(|bytes| Head::from_bytes(&bytes));
         let generation = old.map_or(1, |head| head.generation + 1);
         let pieces = value.len().div_ceil(MAX_VALUE) as u32;
+        // After a removal the generations begin anew: pieces of the removed value that wait to go have the same names.
+        let names: std::collections::HashSet<_> = (0..pieces).map(|i| piece_key(key, generation, i)).collect();
+        self.trash.lock().retain(|waiting| !names.contains(waiting));
         for (i, piece) in (0..pieces).zip(value.chunks(MAX_VALUE)) {
             disk.change(piece_key(key, generation, i), Some(piece.to_vec()));
             if disk.pending_bytes() > FLUSH_BYTES {

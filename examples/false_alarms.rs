@@ -8,6 +8,21 @@
 //! ```text
 //! cargo run --release --no-default-features --example false_alarms [chart|window] [REFERENCES]
 //! ```
+//!
+//! Measured onsets over budgeted onsets, mean over 4 references of 16,000 rows (budget: 1 per 5,000 evaluations):
+//!
+//! | chart | settings | phi 0 | 0.5 | 0.9 | 0.95 |
+//! |---|---|---|---|---|---|
+//! | ewma_t2 | 1 | 1.01 | 0.90 | 0.81 | 0.91 |
+//! | ewma_t2 | 8 | 0.82 | 1.20 | 1.52 | 2.27 |
+//! | cusum | 1 | 1.30 | 1.52 | 2.02 | 2.59 |
+//! | cusum | 8 | 0.93 | 1.71 | 1.94 | 2.52 |
+//! | page_hinkley | 1 | 0.98 | 1.34 | 0.99 | 1.20 |
+//! | page_hinkley | 8 | 0.60 | 1.53 | 1.08 | 1.80 |
+//! | adwin | 1 | 1.85 | 2.17 | 3.86 | 6.53 |
+//!
+//! At phi 0.95 a setting's 2,000 rows are worth 50 independent ones. ADWIN forgets at each alarm and alarms again: its budget holds
+//! for independent rows only.
 
 use driftgate::drift::calibrate::{Answer, HealthyRows, Subject, calibrate};
 use driftgate::drift::metric::{Metric, Reference};

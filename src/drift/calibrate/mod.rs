@@ -287,12 +287,12 @@ fn wandering(residuals: &[Vec<f64>], columns: usize) -> Vec<u16> {
     (0..columns).filter(wanders).map(|k| k as u16).collect()
 }
 
-/// Rows of a block: twenty times the longest memory of a column, an eighth of the longest unit at most.
+/// Rows of a block: twenty times the longest memory of a column, a quarter of the longest unit at most.
 fn block_length(residuals: &[Vec<f64>], columns: usize) -> usize {
     let Some(longest) = residuals.iter().max_by_key(|u| u.len()) else { return 1 };
     let rows = longest.len() / columns.max(1);
     let memory = (0..columns).map(|k| memory(&column(longest, columns, k))).fold(1.0, f64::max);
-    ((20.0 * memory).ceil() as usize).clamp(1, (rows / 8).max(1))
+    ((20.0 * memory).ceil() as usize).clamp(1, (rows / 4).max(1))
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use crate::drift::chart::ewma_t2::EwmaReference;
 use crate::drift::metric::Reference;
 use crate::types::DriftStatus;
 
-/// Drawings of references.
-const REPLICATES: usize = 20;
+/// Drawings of references: as many as so many values allow, so that small references, whose drawings differ most, get most.
+const DRAWN_VALUES: usize = 2_000_000;
+const REPLICATES: (usize, usize) = (20, 200);
 /// Evaluations wanted for each false alarm of the budget, and at most for windows and for charts.
 const PER_ONSET: f64 = 20.0;
 const MAX_WINDOWS: f64 = 4_000.0;
@@ -26,11 +27,12 @@ impl Subject<'_> {
     /// Streams drawn in blocks, against references drawn in blocks.
     pub(super) fn resampled(&self, block: usize, rate: f64) -> Trace {
         let most = if self.params.is_pooled() { MAX_CHARTS } else { MAX_WINDOWS };
-        let each = (PER_ONSET / rate).clamp(MIN_EVALUATIONS, most) as usize / REPLICATES;
+        let replicates = (DRAWN_VALUES / (self.healthy.len() * self.healthy.columns()).max(1)).clamp(REPLICATES.0, REPLICATES.1);
+        let each = (PER_ONSET / rate).clamp(MIN_EVALUATIONS, most) as usize / replicates;
         let mut rng = ChaCha8Rng::seed_from_u64(0x5eed);
         let members = self.healthy.members(self.references.len());
         let mut trace = Trace { tests: self.params.tests.len(), sequences: vec![] };
-        for _ in 0..REPLICATES {
+        for _ in 0..replicates {
             let drawn: Vec<Vec<usize>> = members.iter().map(|rows| redraw(rows, block, &mut rng)).collect();
             let references = self.healthy.references(&drawn);
             let references: Vec<&[Option<Reference>]> = references.iter().map(Vec::as_slice).collect();

@@ -7,12 +7,13 @@
 //!   recorded data)
 //! ```
 //!
-//! Rooms. Pure (no async, clock, I/O): [`types`], [`regime`], [`feature`], [`model`], [`drift`], [`bundle`], [`comparison`], [`pipeline::core`].
+//! Rooms. Pure (no async, clock, I/O): [`types`], [`regime`], [`feature`], [`model`], [`drift`], [`checks`], [`bundle`], [`comparison`], [`pipeline::core`].
 //! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `server`, `sim`, `wire`, `app`.
 //!
 //! The README tells how to run it, `docs/` how a verdict comes about.
 
 pub mod bundle;
+pub mod checks;
 pub mod cli;
 pub mod comparison;
 pub mod config;

@@ -23,8 +23,9 @@ const PURE: &[Room] = &[
     room("feature", &["types", "config"]),
     room("model", &["types"]),
     room("drift", &["types", "config"]),
+    room("checks", &["drift"]),
     room("bundle", &["types", "config", "regime", "drift", "model"]),
-    room("pipeline/core", &["types", "config", "regime", "feature", "model", "drift", "bundle"]),
+    room("pipeline/core", &["types", "config", "regime", "feature", "model", "drift", "checks", "bundle"]),
     room("pipeline/align", &["types", "config"]),
 ];
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use driftgate::types::{BufferReason, BufferState, DriftKind, DriftStatus, Health, ModelState, RegimeState, SourceState};
+use driftgate::types::{BufferReason, BufferState, DriftKind, DriftStatus, Health, ModelState, RegimeState, ReportState, SourceState};
 use opcua::core_namespace::CoreNamespace;
 use opcua::nodes::{DefaultTypeTree, NodeSet2Import, NodeType};
 use opcua::server::address_space::AddressSpace;
@@ -158,6 +158,7 @@ fn code_lists_equal_those_of_the_code() {
         ModelState: "ModelType_State";
         BufferState: "MachineType_Buffer_State" "RetrainingBufferType_State";
         BufferReason: "RetrainingBufferType_Reason";
+        ReportState: "FullReportType_State";
     }
 }
 

@@ -135,6 +135,46 @@ fn a_setting_is_no_drift_and_a_drift_is_one() {
 }
 
 #[test]
+fn named_checks_pass_and_fail_by_regime() {
+    let mut bench = Bench::new();
+    bench.train();
+    let checks = r#"
+[[machines.checks]]
+name = "Gaps"
+check = "missing_share"
+[[machines.checks]]
+name = "Band"
+check = "mean_in_band"
+feature = "b"
+limit = 0.8
+[[machines.checks]]
+name = "Possible"
+check = "range"
+feature = "a"
+range = [0.0, 60.0]
+[[machines.checks]]
+name = "Drifted"
+check = "drifted_share"
+limit = 0.4
+"#;
+    std::fs::write(bench.path("config.toml"), format!("{CONFIG}{checks}")).unwrap();
+    // b moves by 1.5 sd at 164 V only; 289 V is outside, and no check looks there.
+    bench.file("day.csv", &[(400, 164.0, 0.0), (300, 289.0, 0.0), (400, 220.0, 0.0), (500, 164.0, 1.5), (300, 220.0, 0.0)]);
+    let (summary, events) = bench.replay("day.csv", "e.jsonl", &[]);
+    let of = |name: &str, key: &str| summary["checks"][name][key].as_u64().unwrap();
+    assert_eq!((of("Gaps", "failures"), of("Possible", "failures")), (0, 0));
+    // 1,600 judged rows, a look each 10 rows once a regime has 100: (900 - 100) / 10 + (700 - 100) / 10, and the two first.
+    assert_eq!(of("Gaps", "looks"), 80 + 60 + 2);
+    assert!(of("Band", "failures") > 30 && of("Band", "units_failing") == 1, "{summary}");
+    assert!(of("Drifted", "failures") > 30, "{summary}");
+    let told: Vec<_> = events.iter().filter(|e| e["event"] == "check" && e["monitor"] == "Band").collect();
+    assert_eq!(told.len(), 1, "told once: at 220 V it passes all the time");
+    let row = told[0]["row"].as_u64().unwrap();
+    assert!((1100..1300).contains(&row) && told[0]["status"] == "Failed" && told[0]["regime"] == "Voltage=164", "{}", told[0]);
+    assert!(told[0]["feature"] == "b" && told[0]["value"].as_f64() > Some(0.8) && told[0]["threshold"].as_f64() == Some(0.8));
+}
+
+#[test]
 fn the_same_input_gives_the_same_bytes() {
     let mut bench = Bench::new();
     bench.train();

@@ -92,6 +92,10 @@ fn report(args: &ReplayArgs, summary: &Summary, seconds: f64) -> anyhow::Result<
         "  {} evaluations, {} status changes, {} drift(s), {} fault(s)",
         summary.evaluations, summary.status_changes, summary.drifts, summary.faults
     );
+    for (name, check) in &summary.checks {
+        let verdict = if check.units_failing == 0 { "passes" } else { "FAILS" };
+        println!("  check {name:<41} {verdict}, failed {} of {} looks", check.failures, check.looks);
+    }
     if summary.unreadable > 0 {
         println!("  {} cells of signals held no number", summary.unreadable);
     }

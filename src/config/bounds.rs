@@ -58,6 +58,11 @@ pub(super) const MAX_TESTS: usize = 4;
 pub(super) const P_THRESHOLD: (f64, f64) = (1e-12, 0.999);
 pub(super) const DISTANCE_THRESHOLD: (f64, f64) = (1e-6, 1e6);
 
+pub(super) const REPORT_INTERVAL: Bound<Duration> = bound(DAY, Duration::from_secs(60), Duration::from_secs(365 * 86_400));
+pub(super) const REPORT_ROWS: Bound<u32> = bound(1_000, 20, 10_000);
+pub(super) const REPORT_KEEP: Bound<u16> = bound(30, 1, 1_000);
+pub(super) const MAX_CHECKS: usize = 100;
+
 pub(super) const TARGET_ROWS: Bound<u32> = bound(1_000, 1, 1_000_000);
 pub(super) const ROWS_BEFORE: Bound<u32> = bound(200, 0, 1_000_000);
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checks::Check;
+
 /// The whole configuration after all checks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -170,6 +172,9 @@ pub struct MachineConfig {
     pub baseline_rows: u32,
     pub models: Vec<ModelConfig>,
     pub data_drift: MonitorConfig,
+    /// Named checks; their columns are features.
+    pub checks: Vec<Check>,
+    pub report: ReportConfig,
     pub buffers: BufferConfig,
 }
 
@@ -357,6 +362,17 @@ pub struct TestConfig {
     pub metric: crate::drift::Test,
     /// `None`: the bundle's calibrated one, else the default of the metric or chart.
     pub threshold: Option<f64>,
+}
+
+/// The full report of all metrics at an interval.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportConfig {
+    /// `None`: none is made.
+    pub interval: Option<Duration>,
+    /// Rows of each regime that it looks at, the last ones; default 1,000.
+    pub rows: u32,
+    /// Reports kept; default 30.
+    pub keep: u16,
 }
 
 /// Retraining buffers B01..B04.

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::check::{MODBUS_KEYS, OPCUA_KEYS};
 use super::raw::{
-    RawBuffers, RawGateway, RawMachine, RawModel, RawMonitor, RawReplay, RawServer, RawSetting, RawSignal, RawSource, RawStore,
+    RawBuffers, RawCheck, RawGateway, RawMachine, RawModel, RawMonitor, RawReplay, RawReport, RawServer, RawSetting, RawSignal, RawSource,
+    RawStore,
 };
 use super::read::{Key, Sample, Section};
 
@@ -83,6 +84,8 @@ fn blocks() -> Vec<Block> {
             docs: &[" Watches the model's score; keys as in `machines.data_drift`."],
             ..Block::of::<RawMonitor>("[machines.models.prediction_drift]")
         },
+        Block::of::<RawCheck>("[[machines.checks]]"),
+        Block::of::<RawReport>("[machines.report]"),
         Block::of::<RawBuffers>("[machines.buffers]"),
     ]
 }

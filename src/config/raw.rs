@@ -184,6 +184,8 @@ section! {
         signals: Vec<RawSignal> = Table;
         models: Vec<RawModel> = Table;
         data_drift: RawMonitor = Table;
+        checks: Vec<RawCheck> = Table;
+        report: RawReport = Table;
         buffers: RawBuffers = Table;
     }
 }
@@ -335,6 +337,35 @@ section! {
 }
 
 section! {
+    /// A named check of the last `data_drift.window_rows` rows of a combination of settings: passes or fails.
+    RawCheck {
+        /// Its name: a letter, then letters, digits and `_`, 32 at most.
+        name: String = Required(r#""FewGaps""#);
+        /// What it measures: `range` (share of values outside), `missing_share` (share of rows without a value), `mean_in_band`
+        /// (distance of the mean from the reference's, in standard deviations), `drifted_share` (share of features whose tests exceed).
+        check: CheckWord = Required(r#""missing_share""#);
+        /// The feature it looks at. Default: all, the worst counts. Not for `drifted_share`.
+        feature: String = Example(r#""Current1""#);
+        /// For `range`: lowest and highest value. Default: what the reference spans.
+        range: Vec<f64> = Example("[0.0, 50.0]");
+        /// It fails beyond; at least 0. Default: range 0, missing_share 0.05, mean_in_band 2, drifted_share 0.5.
+        limit: f64 = Example("0.05");
+    }
+}
+
+section! {
+    /// A full report: all metrics, every feature in every combination of settings, at an interval. Beside the monitors, not in place of them.
+    RawReport {
+        /// Time between two reports; 1min to 365d. Default: none is made.
+        interval: Span = Example(r#""1d""#);
+        /// Rows of each combination of settings that it looks at, the last ones; 20 to 10,000.
+        rows: u32 = Default("1000");
+        /// Reports kept, the oldest go first; 1 to 1,000.
+        keep: u16 = Default("30");
+    }
+}
+
+section! {
     /// Retraining buffers: rows collected from the first warning on.
     RawBuffers {
         /// Rows that make a buffer ready; 1 to 1,000,000; with `rows_before` at most `feature_rows` of the store.
@@ -362,6 +393,15 @@ pub(super) enum Statistic {
     PeakToPeak,
 }
 
+/// Word of a check.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum CheckWord {
+    Range,
+    MissingShare,
+    MeanInBand,
+    DriftedShare,
+}
+
 /// Word of a model.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -370,6 +410,11 @@ pub(super) enum Kind {
 }
 
 words!(Protocol, "protocol", "opcua" => Protocol::OpcUa, "modbus" => Protocol::Modbus);
+words!(
+    CheckWord, "check",
+    "range" => CheckWord::Range, "missing_share" => CheckWord::MissingShare, "mean_in_band" => CheckWord::MeanInBand,
+    "drifted_share" => CheckWord::DriftedShare,
+);
 words!(Kind, "kind of model", "isolation_forest" => Kind::IsolationForest, "kmeans" => Kind::KMeans);
 words!(
     Statistic, "feature",

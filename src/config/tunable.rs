@@ -6,6 +6,7 @@
 //! reads as 0, and writing 0 gives it back to the model.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bounds::{self, Bound};
 use super::check::{hop_fault, learn_fault, threshold_range};
@@ -37,6 +38,9 @@ enum Parameter {
     ScoreThreshold(usize),
     MinReferenceRows,
     TargetRows,
+    /// Of the check with this index.
+    CheckLimit(usize),
+    ReportInterval,
 }
 
 /// Which monitor of a machine.
@@ -74,6 +78,9 @@ pub enum TunableError {
     Unknown(String),
 }
 
+/// Seconds.
+const HOUR: f64 = 3600.0;
+
 /// Retraining buffers of a machine; they share one target.
 const BUFFER_SLOTS: usize = 4;
 
@@ -99,6 +106,24 @@ pub fn tunables(machine: &MachineConfig) -> Vec<Tunable> {
         list.extend(monitor(&model.prediction_drift, Watch::Prediction(i), &format!("{path}.PredictionDrift")));
     }
     list.extend(monitor(&machine.data_drift, Watch::Data, &format!("{name}.Drift.DataDrift")));
+    for (i, check) in machine.checks.iter().enumerate() {
+        list.push(Tunable::new(
+            format!("{name}.Checks.{}.Limit", check.name),
+            Parameter::CheckLimit(i),
+            ScalarKind::F64,
+            Some((0.0, check.kind.highest_limit())),
+            "",
+            "The check fails beyond",
+        ));
+    }
+    list.push(Tunable::new(
+        format!("{name}.Report.Interval"),
+        Parameter::ReportInterval,
+        ScalarKind::F64,
+        Some((0.0, bounds::REPORT_INTERVAL.max.as_secs_f64() / HOUR)),
+        "h",
+        "Hours between two full reports; 0: none is made",
+    ));
     for slot in 1..=BUFFER_SLOTS {
         let mut target = rows(
             format!("{name}.Buffers.B{slot:02}.TargetRows"),
@@ -150,6 +175,8 @@ impl Tunable {
         match self.parameter {
             Parameter::MinReferenceRows => Scalar::U32(machine.min_reference_rows),
             Parameter::TargetRows => Scalar::U32(machine.buffers.target_rows),
+            Parameter::CheckLimit(check) => Scalar::F64(machine.checks[check].limit),
+            Parameter::ReportInterval => Scalar::F64(machine.report.interval.map_or(0.0, |i| i.as_secs_f64() / HOUR)),
             Parameter::ScoreThreshold(model) => Scalar::F64(machine.models[model].score_threshold.unwrap_or(0.0)),
             Parameter::Monitor(watch, parameter) => {
                 let monitor = watch.of(machine);
@@ -173,6 +200,10 @@ impl Tunable {
         match (self.parameter, value) {
             (Parameter::MinReferenceRows, Scalar::U32(v)) => machine.min_reference_rows = *v,
             (Parameter::TargetRows, Scalar::U32(v)) => machine.buffers.target_rows = *v,
+            (Parameter::CheckLimit(check), Scalar::F64(v)) => machine.checks[check].limit = *v,
+            (Parameter::ReportInterval, Scalar::F64(v)) => {
+                machine.report.interval = (*v > 0.0).then(|| Duration::from_secs_f64(*v * HOUR));
+            }
             (Parameter::ScoreThreshold(model), Scalar::F64(v)) => machine.models[model].score_threshold = (*v != 0.0).then_some(*v),
             (Parameter::Monitor(watch, parameter), value) => {
                 let monitor = watch.of_mut(machine);
@@ -220,6 +251,9 @@ impl Tunable {
                 "more rows than are learned from: `{value}`; learn_rows is {}, then nothing would ever be monitored",
                 changed.learn_rows
             )),
+            Parameter::ReportInterval if changed.report.interval.is_some_and(|i| i < bounds::REPORT_INTERVAL.min) => {
+                refuse(format!("less than a minute: `{value}`; write 0 for none"))
+            }
             Parameter::Monitor(watch, parameter) => {
                 let monitor = watch.of(changed);
                 let hop_too_large = hop_fault(monitor.window_rows, monitor.hop).is_some();
@@ -379,6 +413,7 @@ mod tests {
             "Motor1.Models.Stator.PredictionDrift.T1.Threshold",
             "Motor1.Models.Stator.PredictionDrift.WindowRows",
             "Motor1.Regimes.MinReferenceRows",
+            "Motor1.Report.Interval",
         ];
         assert_eq!(paths, expected);
     }
@@ -389,6 +424,7 @@ mod tests {
             Scalar::Bool(v) => Scalar::Bool(!v),
             Scalar::U16(v) => Scalar::U16(v + 1),
             Scalar::U32(v) => Scalar::U32(v + 1),
+            Scalar::F64(v) if tunable.unit == "h" => Scalar::F64(v + 0.5),
             Scalar::F64(v) => Scalar::F64(v + 0.01),
             other => panic!("{other:?}"),
         }

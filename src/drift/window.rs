@@ -61,6 +61,14 @@ impl Window {
         out.extend((0..self.len).map(|i| self.values[i * self.width + column]).filter(|x| x.is_finite()));
     }
 
+    /// One column of the newest `rows` rows (fewer where there are fewer), oldest first, NaN where missing, into `out`.
+    pub fn newest(&self, column: usize, rows: usize, out: &mut Vec<f64>) {
+        let rows = rows.min(self.len);
+        let start = self.next + self.capacity - rows;
+        out.clear();
+        out.extend((0..rows).map(|i| self.values[(start + i) % self.capacity * self.width + column]));
+    }
+
     /// The finite values of one column, sorted ascending, into `out`.
     pub fn sorted_column(&self, column: usize, out: &mut Vec<f64>) {
         self.column(column, out);
@@ -100,6 +108,12 @@ mod tests {
         assert_eq!(w.span(), Some((Timestamp::from_nanos(2), Timestamp::from_nanos(4))));
         w.sorted_column(1, &mut column);
         assert!(column.is_empty());
+        w.newest(0, 2, &mut column);
+        assert_eq!(column, [3.0, 4.0]);
+        w.newest(0, 9, &mut column);
+        assert_eq!(column, [2.0, 3.0, 4.0]);
+        w.newest(1, 1, &mut column);
+        assert!(column.len() == 1 && column[0].is_nan());
         w.resized(2).sorted_column(0, &mut column);
         assert_eq!(column, [3.0, 4.0]);
         let bigger = w.resized(9);

@@ -103,9 +103,10 @@ impl Driver {
     pub async fn run(self) {
         let config = self.core.config().clone();
         let aligner = Aligner::new(config.clone());
-        let view = MachineView::new(config);
+        let view = MachineView::new(config.clone());
         let mut beside = Beside { latency: (f64::NAN, f64::NAN), ..Beside::default() };
         beside.bundle = describe(self.core.bundle(), self.bundle_hash.as_ref());
+        beside.delays = delays(&config, self.core.bundle());
         let saved = Instant::now();
         Running { d: self, aligner, view, beside, latencies: Latencies::default(), saved, changed: true }.run().await;
     }
@@ -181,6 +182,7 @@ impl Running {
             Ok((bytes, hash)) => {
                 let hash: Arc<str> = hash.into();
                 self.beside.bundle = describe(Some(bundle), Some(&hash));
+                self.beside.delays = delays(&self.d.from_file, Some(bundle));
                 self.d.bundle_hash = Some(hash);
                 records.push(Record::PutBlob { key: keys::bundle(&self.d.from_file.name), value: bytes.into() });
             }
@@ -368,6 +370,14 @@ impl Running {
 fn describe(bundle: Option<&Arc<Bundle>>, hash: Option<&Arc<str>>) -> Option<(Arc<str>, Timestamp, Timestamp)> {
     let bundle = bundle?;
     Some((hash.cloned().unwrap_or_default(), bundle.provenance.from, bundle.provenance.to))
+}
+
+/// What each monitor's calibration says of the delay of a drift.
+fn delays(config: &MachineConfig, bundle: Option<&Arc<Bundle>>) -> Vec<Arc<str>> {
+    let Some(bundle) = bundle else { return Vec::new() };
+    let of = |calibration: Option<&Calibration>| calibration.map_or_else(|| "not calibrated".into(), |c| c.delay_text().into());
+    let models = config.models.iter().map(|m| of(bundle.model(&m.name).and_then(|m| m.prediction_drift.as_ref())));
+    std::iter::once(of(bundle.data_drift.as_ref())).chain(models).collect()
 }
 
 /// The worse, the larger.

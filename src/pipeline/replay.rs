@@ -117,8 +117,21 @@ pub struct Summary {
     pub drifts: u64,
     /// Onsets of faults.
     pub faults: u64,
+    /// Named checks by name, all units together.
+    pub checks: BTreeMap<String, CheckCount>,
     /// Cells of signals that held no number.
     pub unreadable: u64,
+}
+
+/// How one named check went.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CheckCount {
+    /// Times it looked and had an answer.
+    pub looks: u64,
+    /// Looks that failed.
+    pub failures: u64,
+    /// Units at whose end it fails in some regime.
+    pub units_failing: u64,
 }
 
 /// Runs recorded data through a core for each unit; event lines go to `events` as JSON, one a line.
@@ -158,6 +171,7 @@ pub fn replay(
                 }
             }
         }
+        cores.iter().for_each(|core| summary.count_checks(core.verdict()));
         read_before += reader.rows_read();
         summary.unreadable += reader.unreadable;
     }
@@ -186,6 +200,16 @@ impl Summary {
             Some(NotEvaluated::NoReference | NotEvaluated::FaultActive | NotEvaluated::Suspended) | None => {}
         }
         self.evaluations += u64::from(verdict.monitors.first().is_some_and(|m| m.evaluated));
+    }
+
+    /// At the end of a unit.
+    fn count_checks(&mut self, verdict: &Verdict) {
+        for check in &verdict.checks {
+            let count = self.checks.entry(check.name.to_string()).or_default();
+            count.looks += check.looks;
+            count.failures += check.failures;
+            count.units_failing += u64::from(check.passed == Some(false));
+        }
     }
 
     fn count_event(&mut self, event: &Event) {
@@ -221,6 +245,7 @@ pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
         EventKind::Reference { .. } => "reference",
         EventKind::Parameter { .. } => "parameter",
         EventKind::Note { .. } => "note",
+        EventKind::Check { .. } => "check",
     };
     put("event", json!(name));
     for key in ["monitor", "status", "regime", "feature", "value", "threshold"] {
@@ -273,6 +298,14 @@ pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
         }
         EventKind::Note { text } => {
             put("text", json!(text));
+        }
+        EventKind::Check { check, passed, regime, feature, value, limit } => {
+            put("monitor", json!(&**check));
+            put("status", json!(if *passed { "Passed" } else { "Failed" }));
+            put("regime", json!(regime.as_deref()));
+            put("feature", json!(feature.as_deref()));
+            put("value", number(Some(*value)));
+            put("threshold", number(Some(*limit)));
         }
     }
     Json::Object(object)

@@ -130,6 +130,11 @@ fn add_machine(nodes: &mut Instantiator<'_>, config: &Config, machine: &MachineC
             nodes.optional(&join(&folder, &feature.name), "FeatureDriftType", detail)?;
         }
     }
+    for check in &machine.checks {
+        let folder = join(path, "Checks");
+        nodes.object(&join(&folder, &check.name), &node_id(&folder), &check.name, "CheckType")?;
+        nodes.set(&join(&join(&folder, &check.name), "Kind"), check.kind.name())?;
+    }
     nodes.optional(path, "MachineType", "Summary")?;
     SUMMARY.iter().try_for_each(|node| nodes.organize(&join(path, "Summary"), &join(path, node)))
 }
@@ -204,6 +209,10 @@ fn add_model(nodes: &mut Instantiator<'_>, machine: &str, model: &ModelConfig) -
 fn describe_monitor(nodes: &mut Instantiator<'_>, path: &str, kind: DriftKind, config: &MonitorConfig) -> Result<(), ServerError> {
     nodes.set(&join(path, "Kind"), kind.code())?;
     nodes.set(&join(path, "Kind.ValueAsText"), LocalizedText::from(kind.name()))?;
+    let budget = config.budget.map_or_else(String::new, |b| b.to_string());
+    for name in ["Budget", "Budget.EffectiveValue"] {
+        nodes.set(&join(path, name), budget.as_str())?;
+    }
     for slot in 0..TEST_SLOTS {
         let test = join(path, &format!("T{}", slot + 1));
         nodes.optional(&test, "DriftTestType", "PValue")?;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::NodeUpdate;
 use crate::config::{FeatureKind, MachineConfig, Shape};
 use crate::types::{
-    BufferState, Cause, Channel, DriftStatus, Event, EventKind, Health, ModelState, MonitorReport, Quality, Scalar, SourceState, Timestamp,
-    Verdict,
+    BufferState, Cause, Channel, DriftStatus, Event, EventKind, Health, ModelState, MonitorReport, Quality, ReportState, Scalar,
+    SourceState, Timestamp, Verdict,
 };
 
 /// Lines of the log that panels show.
@@ -30,9 +30,49 @@ pub struct Beside {
     pub kinds: Vec<&'static str>,
     /// Where each threshold comes from: of the data drift monitor's tests, then of each model's.
     pub origins: Vec<Vec<&'static str>>,
+    /// What each monitor's calibration says of the delay of a drift; in the same order.
+    pub delays: Vec<Arc<str>>,
+    pub report: ReportView,
     /// Latency of the last inference and its 99 % quantile, ms.
     pub latency: (f64, f64),
     pub inferences: u32,
+}
+
+/// The last full report, and when the next one is due.
+#[derive(Clone, Debug)]
+pub struct ReportView {
+    pub state: ReportState,
+    /// Why it failed, or that there is none.
+    pub state_text: Arc<str>,
+    /// The verdict in one sentence.
+    pub text: Arc<str>,
+    pub last: Timestamp,
+    pub next: Timestamp,
+    pub features: u16,
+    pub drifted: u16,
+    pub checks_failed: u16,
+    pub kept: u16,
+    pub html: Arc<str>,
+    pub json: Arc<str>,
+}
+
+impl Default for ReportView {
+    fn default() -> Self {
+        let empty: Arc<str> = "".into();
+        Self {
+            state: ReportState::None,
+            state_text: "none yet".into(),
+            text: empty.clone(),
+            last: Timestamp::EPOCH,
+            next: Timestamp::EPOCH,
+            features: 0,
+            drifted: 0,
+            checks_failed: 0,
+            kept: 0,
+            html: empty.clone(),
+            json: empty,
+        }
+    }
 }
 
 /// The values of one machine's nodes.
@@ -85,6 +125,8 @@ impl MachineView {
         }
         monitor(&mut w, &format!("{m}.Drift.DataDrift"), &config, verdict, beside, 0);
         features(&mut w, m, &config, verdict);
+        checks(&mut w, m, &config, verdict);
+        report(&mut w, m, &beside.report);
         buffers(&mut w, m, verdict);
         let lines = w.view.lines.clone();
         for (k, line) in lines.iter().enumerate() {
@@ -135,6 +177,12 @@ impl Walk<'_> {
     /// NaN is no value.
     fn number(&mut self, path: impl FnOnce() -> String, x: f64) {
         if x.is_finite() { self.put(path, Some(Scalar::F64(x)), Quality::Good) } else { self.put(path, None, Quality::Bad(Cause::NoData)) }
+    }
+
+    /// Without a value: Bad.
+    fn maybe(&mut self, path: impl FnOnce() -> String, value: Option<Scalar>) {
+        let quality = if value.is_some() { Quality::Good } else { Quality::Bad(Cause::NoData) };
+        self.put(path, value, quality);
     }
 
     fn text(&mut self, path: impl FnOnce() -> String, text: &Arc<str>) {
@@ -265,9 +313,16 @@ fn regimes(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
         w.moment(|| r("LastSeen"), slot.last_seen);
         w.count(|| r("Occurrences"), slot.occurrences);
         let hash = beside.bundle.as_ref().filter(|_| slot.in_envelope);
+        let id = hash.map_or_else(String::new, |_| reference_id(beside, k));
+        w.words(|| r("ReferenceId"), &id);
         w.words(|| r("ReferenceHash"), hash.map_or("", |(h, ..)| h));
         w.moment(|| r("ReferenceTime"), hash.map_or(Timestamp::EPOCH, |(_, _, to)| *to));
     }
+}
+
+/// Which reference: the bundle it lies in, and its slot there.
+fn reference_id(beside: &Beside, slot: usize) -> String {
+    beside.bundle.as_ref().map_or_else(String::new, |(hash, ..)| format!("{}-R{:02}", hash.get(..12).unwrap_or(hash), slot + 1))
 }
 
 fn models(w: &mut Walk<'_>, m: &str, model: &str, k: usize, verdict: &Verdict, beside: &Beside) {
@@ -328,7 +383,16 @@ fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdi
         w.flag(|| t("Exceeded"), test.is_some_and(|t| t.exceeded));
         let origin = beside.origins.get(k).and_then(|o| o.get(slot)).copied().unwrap_or("");
         w.words(|| t("ThresholdOrigin"), origin);
+        // The calibrated one, where nobody has set another: the node of the parameter shows what is in use.
+        if let Some(test) = test {
+            w.number(|| t("Threshold"), test.threshold);
+        }
     }
+    let delay = beside.delays.get(k).cloned().unwrap_or_else(|| "".into());
+    w.text(|| p("ExpectedDelay"), &delay);
+    let slot = verdict.regime.slot.filter(|_| beside.bundle.is_some());
+    let reference = slot.map_or_else(String::new, |slot| reference_id(beside, usize::from(slot)));
+    w.words(|| p("ReferenceId"), &reference);
 }
 
 fn features(w: &mut Walk<'_>, m: &str, config: &MachineConfig, verdict: &Verdict) {
@@ -345,6 +409,41 @@ fn features(w: &mut Walk<'_>, m: &str, config: &MachineConfig, verdict: &Verdict
         w.number(|| f("CurrentStdDev"), report.current_sd);
         w.number(|| f("MissingRate"), 100.0 * report.missing);
     }
+}
+
+/// A check that has not looked yet has no value: Bad.
+fn checks(w: &mut Walk<'_>, m: &str, config: &MachineConfig, verdict: &Verdict) {
+    let failed: Vec<&str> = verdict.checks.iter().filter(|c| c.passed == Some(false)).map(|c| &*c.name).collect();
+    let looked = verdict.checks.iter().any(|c| c.passed.is_some());
+    w.code(|| format!("{m}.Checks.Total"), verdict.checks.len() as u16);
+    w.code(|| format!("{m}.Checks.Failed"), failed.len() as u16);
+    w.maybe(|| format!("{m}.Checks.AllPassed"), looked.then_some(Scalar::Bool(failed.is_empty())));
+    w.words(|| format!("{m}.Checks.FailedText"), &failed.join(", "));
+    for check in &verdict.checks {
+        let c = |name: &str| format!("{m}.Checks.{}.{name}", check.name);
+        w.maybe(|| c("Passed"), check.passed.map(Scalar::Bool));
+        w.number(|| c("Value"), check.value);
+        w.text(|| c("Feature"), &feature_name(config, check.feature));
+        w.text(|| c("RegimeKey"), &check.regime);
+        w.moment(|| c("LastEvaluation"), check.time);
+        w.count(|| c("Evaluations"), u32::try_from(check.looks).unwrap_or(u32::MAX));
+        w.count(|| c("Failures"), u32::try_from(check.failures).unwrap_or(u32::MAX));
+    }
+}
+
+fn report(w: &mut Walk<'_>, m: &str, report: &ReportView) {
+    let r = |name: &str| format!("{m}.Report.{name}");
+    w.code(|| r("State"), report.state.code());
+    w.text(|| r("StateText"), &report.state_text);
+    w.moment(|| r("LastTime"), report.last);
+    w.moment(|| r("NextTime"), report.next);
+    w.text(|| r("Text"), &report.text);
+    w.code(|| r("FeaturesTotal"), report.features);
+    w.code(|| r("FeaturesDrifted"), report.drifted);
+    w.code(|| r("ChecksFailed"), report.checks_failed);
+    w.code(|| r("ReportsKept"), report.kept);
+    w.text(|| r("Html"), &report.html);
+    w.text(|| r("Json"), &report.json);
 }
 
 fn buffers(w: &mut Walk<'_>, m: &str, verdict: &Verdict) {
@@ -388,6 +487,9 @@ pub fn sentence(event: &Event) -> Option<String> {
             format!("{} FAULT detected by {model}{}{feature}", event.unit, of(regime))
         }
         EventKind::Fault { model, active: false, .. } => format!("{} fault is over ({model})", event.unit),
+        EventKind::Buffer { slot, state: BufferState::Idle, rows, regime, .. } => {
+            format!("{} buffer B{:02}: the warning{} has faded, its {rows} rows are not kept", event.unit, slot + 1, of(regime))
+        }
         EventKind::Buffer { slot, state, rows, regime, .. } => {
             format!("{} buffer B{:02}: {state}{}, {rows} rows", event.unit, slot + 1, of(regime))
         }
@@ -395,5 +497,10 @@ pub fn sentence(event: &Event) -> Option<String> {
         EventKind::Parameter { path, old, new, user, refused: None } => format!("{path}: {old} -> {new} by {user}"),
         EventKind::Parameter { path, new, user, refused: Some(why), .. } => format!("{path}: {new} by {user} refused: {why}"),
         EventKind::Note { text } => text.clone(),
+        EventKind::Check { check, passed, regime, feature, value, limit } => {
+            let feature = feature.as_deref().map(|f| format!(" of {f}")).unwrap_or_default();
+            let (verb, sign) = if *passed { ("passes again", "<=") } else { ("FAILS", ">") };
+            format!("{} check {check} {verb}{}: {value:.4}{feature} {sign} {limit}", event.unit, of(regime))
+        }
     })
 }

@@ -44,6 +44,8 @@ pub enum EventKind {
     Parameter { path: Arc<str>, old: String, new: String, user: Arc<str>, refused: Option<String> },
     /// Anything else worth keeping.
     Note { text: String },
+    /// A named check fails at a regime, or passes again.
+    Check { check: Arc<str>, passed: bool, regime: Option<Arc<str>>, feature: Option<Arc<str>>, value: f64, limit: f64 },
 }
 
 /// Events in the order in which they happened.

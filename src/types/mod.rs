@@ -17,9 +17,10 @@ pub use event::{Event, EventKind, Events};
 pub use frame::{Channel, Frame};
 pub use quality::{Cause, Quality};
 pub use sample::{Sample, SampleId};
-pub use status::{BufferReason, BufferState, DriftKind, DriftStatus, Health, ModelState, RegimeState, SourceState};
+pub use status::{BufferReason, BufferState, DriftKind, DriftStatus, Health, ModelState, RegimeState, ReportState, SourceState};
 pub use time::{ParseTimeError, Timestamp};
 pub use value::{Scalar, ScalarKind, Value};
 pub use verdict::{
-    BufferReport, FeatureReport, ModelReport, MonitorReport, NotEvaluated, RegimeReport, RegimeSlotReport, TestReport, Trust, Verdict,
+    BufferReport, CheckReport, FeatureReport, ModelReport, MonitorReport, NotEvaluated, RegimeReport, RegimeSlotReport, TestReport, Trust,
+    Verdict,
 };

@@ -59,6 +59,10 @@ code_list! {
     BufferState { Idle = 0, Collecting = 1, Ready = 2, Exporting = 3, Exported = 4, Acknowledged = 5, Error = 6 }
 }
 code_list! {
+    /// State of the full report.
+    ReportState { None = 0, Making = 1, Ready = 2, Failed = 3 }
+}
+code_list! {
     /// Why a buffer collects.
     BufferReason { None = 0, DataDrift = 1, PredictionDrift = 2, OutOfEnvelope = 3, FaultDetected = 4, OperatorRequest = 5, Scheduled = 6 }
 }

@@ -191,6 +191,28 @@ pub struct BufferReport {
     pub newest: Timestamp,
 }
 
+/// One named check: the worst of its last looks, one a regime.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CheckReport {
+    pub name: Arc<str>,
+    /// Word of what it measures.
+    pub kind: &'static str,
+    /// False where any regime fails; `None` before the first look, or where it has no answer.
+    pub passed: Option<bool>,
+    /// What it holds against the limit; NaN where it has none.
+    pub value: f64,
+    pub limit: f64,
+    /// The feature with the largest value; `None` for a share of features.
+    pub feature: Option<u16>,
+    /// Where it looked; empty before the first look.
+    pub regime: Arc<str>,
+    /// Of that look.
+    pub time: Timestamp,
+    /// Looks so far, over all regimes, and those that failed.
+    pub looks: u64,
+    pub failures: u64,
+}
+
 /// All that is said of a machine at one row.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Verdict {
@@ -212,4 +234,6 @@ pub struct Verdict {
     pub models: Vec<ModelReport>,
     pub regimes: Vec<RegimeSlotReport>,
     pub buffers: Vec<BufferReport>,
+    /// In the order of the configuration.
+    pub checks: Vec<CheckReport>,
 }

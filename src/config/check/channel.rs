@@ -52,7 +52,7 @@ fn column(column: Option<&str>, name: &str, path: &str, notes: &mut Notes<'_>) -
     column.unwrap_or(name).to_string()
 }
 
-fn range(range: &[f64], path: &str, notes: &mut Notes<'_>) -> Option<(f64, f64)> {
+pub(super) fn range(range: &[f64], path: &str, notes: &mut Notes<'_>) -> Option<(f64, f64)> {
     match range {
         [low, high] if low < high => Some((*low, *high)),
         [low, high] => {

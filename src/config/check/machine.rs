@@ -1,6 +1,6 @@
 //! Machines: their clock, channels, models and monitors.
 
-use super::{Names, bounds, channel, feature, join, monitor};
+use super::{Names, bounds, channel, checks, feature, join, monitor};
 use crate::config::raw::{Kind, RawMachine, RawModel};
 use crate::config::read::Notes;
 use crate::config::{
@@ -41,6 +41,8 @@ pub(super) fn machine(
         baseline_rows: notes.within(&join(path, "baseline_rows"), raw.baseline_rows, bounds::BASELINE_ROWS),
         models: models(raw.models.take().unwrap_or_default(), &features, path, notes),
         data_drift: monitor::monitor(raw.data_drift.take(), &join(path, "data_drift"), notes),
+        checks: checks::checks(raw.checks.take().unwrap_or_default(), &features, path, notes),
+        report: checks::report(raw.report.take().unwrap_or_default(), &join(path, "report"), notes),
         buffers: buffers(&mut raw, path, store, notes),
         name,
         signals,
@@ -225,6 +227,9 @@ fn check_paths(machine: &MachineConfig, path: &str, notes: &mut Notes<'_>) {
     for feature in &machine.features {
         let at = format!("{path}.signals[{}].name", feature.signal);
         check(at, format!("{name}.Drift.Features.{}.ReferenceStdDev", feature.name));
+    }
+    for (i, named) in machine.checks.iter().enumerate() {
+        check(format!("{path}.checks[{i}].name"), format!("{name}.Checks.{}.Limit.LastChangedTime", named.name));
     }
     for (i, model) in machine.models.iter().enumerate() {
         let at = format!("{path}.models[{i}].name");

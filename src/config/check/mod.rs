@@ -1,6 +1,7 @@
 //! From raw to checked. Pure; goes on after a fault with a stand-in, so that one pass finds them all.
 
 mod channel;
+mod checks;
 mod feature;
 mod machine;
 mod monitor;

@@ -118,6 +118,14 @@ impl Calibration {
         self.tests.iter().eq(params.tests.iter().map(|t| &t.0)).then_some(c.thresholds.as_slice())
     }
 
+    /// Rows from a lasting shift of one feature to the drift, in words; for shifts of [`SHIFTS`].
+    pub fn delay_text(&self) -> String {
+        let Answer::Thresholds(c) = &self.answer else { return "not calibrated".into() };
+        let rows = |d: &Option<u32>| d.map_or("not in time".to_string(), |d| format!("{d} rows"));
+        let parts: Vec<_> = SHIFTS.iter().zip(&c.delay_rows).map(|(shift, delay)| format!("{shift} sd: {}", rows(delay))).collect();
+        parts.join(", ")
+    }
+
     /// Decoded tables fit a monitor of so many columns.
     pub fn is_sound(&self, columns: usize) -> bool {
         let ewma = self.ewma.as_ref().is_none_or(|e| e.sd.len() == columns && e.inverse.len() == columns * columns);

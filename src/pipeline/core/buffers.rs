@@ -169,7 +169,10 @@ impl Buffers {
         if slot.rows >= self.target_rows || (drift && slot.rows >= self.enough) {
             slot.state = BufferState::Ready;
         } else if !alarmed {
-            *slot = Slot::idle();
+            // What is told of is what ends: the slot itself is empty again.
+            let ended = Slot { state: BufferState::Idle, ..std::mem::replace(slot, Slot::idle()) };
+            changes.push(Change { slot: k as u16, report: ended.report(self.target_rows) });
+            return;
         } else {
             return;
         }

@@ -21,6 +21,8 @@ impl MachineCore {
                 self.now.not_evaluated = Some(NotEvaluated::FaultActive);
             } else {
                 self.monitor(slot);
+                self.recent.push(slot, self.now.time, &self.now.extracted.values);
+                self.check(slot);
             }
         }
         self.report_monitors(slot);
@@ -129,7 +131,6 @@ impl MachineCore {
         self.buffers.step(&row, &mut changes);
         self.buffers.report_into(&mut self.verdict.buffers);
         for Change { slot, report } in changes {
-            self.verdict.buffers[usize::from(slot)] = report.clone();
             self.push_event(EventKind::Buffer {
                 slot,
                 state: report.state,

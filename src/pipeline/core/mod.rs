@@ -8,8 +8,10 @@
 //! The driver calls the three steps one by one and times the second; everybody else calls [`MachineCore::step`].
 
 mod buffers;
+mod checks;
 mod fault;
 mod judge;
+mod recent;
 mod report;
 
 use std::sync::Arc;
@@ -23,7 +25,9 @@ use crate::feature::{Extracted, Extractor};
 use crate::regime::{Cell, Place, RegimeTable, RegimeTracker};
 use crate::types::{Event, EventKind, Frame, NotEvaluated, Timestamp, Verdict};
 use buffers::Buffers;
+use checks::Checks;
 use fault::FaultState;
+use recent::Recent;
 
 /// Owner of all state of one machine (or of one unit of a replay).
 pub struct MachineCore {
@@ -39,6 +43,8 @@ pub struct MachineCore {
     data: Monitor,
     models: Vec<ModelState>,
     buffers: Buffers,
+    recent: Recent,
+    checks: Checks,
     /// Rows and visits of each regime slot.
     visits: Vec<Visits>,
     now: Now,
@@ -132,6 +138,8 @@ impl MachineCore {
             data: Monitor::new(MonitorParams::new(&config.data_drift, config.baseline_rows, width, None), width, slots),
             models: models.collect(),
             buffers: Buffers::new(&config),
+            recent: Recent::new(&config),
+            checks: Checks::new(&config),
             visits: vec![Visits::default(); slots],
             now: Now {
                 row: 0,
@@ -278,6 +286,9 @@ impl MachineCore {
             state.fault = FaultState::default();
         }
         self.visits.fill(Visits::default());
+        self.recent.clear();
+        self.checks.clear();
+        self.verdict.checks = checks::reports(&self.config);
         self.update_parameters();
         self.report_slots();
     }
@@ -286,7 +297,9 @@ impl MachineCore {
     pub fn set_config(&mut self, config: Arc<MachineConfig>) {
         self.tracker.set_settle(config.settle);
         self.buffers.set_config(&config.buffers);
+        self.recent.set_config(&config);
         self.config = config;
+        self.report_limits();
         self.update_parameters();
         self.report_slots();
         self.report_monitors(self.verdict_slot());
@@ -305,6 +318,7 @@ impl MachineCore {
             state.monitor.set_ewma(calibration.and_then(|c| c.ewma.clone()));
             state.threshold = config.score_threshold.or(model.map(|m| m.threshold)).unwrap_or(f64::NAN);
         }
+        self.report_thresholds();
     }
 
     fn verdict_slot(&self) -> Option<u16> {
@@ -389,6 +403,7 @@ impl MachineCore {
     pub fn restore_row(&mut self, slot: u16, time: Timestamp, features: &[f64], scores: &[f64]) {
         if features.len() == self.config.features.len() {
             self.data.restore_row(slot, time, features);
+            self.recent.push(slot, time, features);
         }
         for (model, score) in self.models.iter_mut().zip(scores) {
             if score.is_finite() {
@@ -400,7 +415,8 @@ impl MachineCore {
     /// Rows that the windows hold at most: how many judged rows a restart needs.
     pub fn window_rows(&self) -> usize {
         let models = self.config.models.iter().map(|m| m.prediction_drift.window_rows);
-        let longest = models.chain([self.config.data_drift.window_rows]).max().unwrap_or(0);
+        let report = self.config.report.interval.map_or(0, |_| self.config.report.rows);
+        let longest = models.chain([self.config.data_drift.window_rows, report]).max().unwrap_or(0);
         longest as usize * usize::from(self.config.regime_slots)
     }
 

@@ -47,6 +47,7 @@ pub fn empty(config: &MachineConfig) -> Verdict {
         models: vec![model; config.models.len()],
         regimes: Vec::new(),
         buffers: super::buffers::Buffers::new(config).reports(),
+        checks: super::checks::reports(config),
     }
 }
 
@@ -115,6 +116,16 @@ impl MachineCore {
             report.occurrences = visits.occurrences;
             report.drift_status = self.data.regime_status(slot as u16).unwrap_or(DriftStatus::NotEvaluated);
             report.drift_index = self.data.regime_index(slot as u16);
+        }
+    }
+
+    /// Thresholds in use, also before the first row.
+    pub(super) fn report_thresholds(&mut self) {
+        let monitors = std::iter::once(&self.data).chain(self.models.iter().map(|m| &m.monitor));
+        for (report, monitor) in self.verdict.monitors.iter_mut().zip(monitors) {
+            for (test, (_, threshold)) in report.tests.iter_mut().zip(&monitor.params().tests) {
+                test.threshold = *threshold;
+            }
         }
     }
 

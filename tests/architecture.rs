@@ -27,6 +27,7 @@ const PURE: &[Room] = &[
     room("bundle", &["types", "config", "regime", "drift", "model"]),
     room("pipeline/core", &["types", "config", "regime", "feature", "model", "drift", "checks", "bundle"]),
     room("pipeline/align", &["types", "config"]),
+    room("report", &["types", "config", "regime", "drift", "checks", "bundle", "comparison"]),
 ];
 
 /// The only file of a pure room that touches the file system.

@@ -22,6 +22,7 @@ use crate::bundle::{self, Bundle, ContractError, DecodeError};
 use crate::config::{Config, MachineConfig, Origin, RegisterType, Shape, tunable};
 use crate::pipeline::core::MachineCore;
 use crate::pipeline::driver::{self, Driver, Tuned, keys, wall_clock};
+use crate::pipeline::reports::{self, KeptReports};
 use crate::server::{
     self, Access, Command, CommandRequest, CommandSender, NodeUpdate, ParameterSpec, Refusal, ServerError, ServerInput, UpdateSender,
 };
@@ -97,6 +98,7 @@ struct Machine {
     core: MachineCore,
     from_file: Arc<MachineConfig>,
     bundle_hash: Option<Arc<str>>,
+    reports: KeptReports,
     notes: Vec<String>,
 }
 
@@ -172,6 +174,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
             events: events.clone(),
             verdict,
             bundle_hash: machine.bundle_hash,
+            reports: machine.reports,
             stop: app.stop.child_token(),
         };
         app.tasks.spawn(driver.run());
@@ -274,7 +277,20 @@ fn prepare(index: u16, machine: &Arc<MachineConfig>, hash: &str, store: &dyn Sto
             Err(error) => notes.push(format!("machine `{name}`: the kept state cannot be read ({error}); windows start empty")),
         }
     }
-    Ok(Machine { core, from_file: machine.clone(), bundle_hash, notes })
+    let reports = kept_reports(&name, store, &mut notes)?;
+    Ok(Machine { core, from_file: machine.clone(), bundle_hash, reports, notes })
+}
+
+/// The full reports of a machine; a newest one that cannot be read is left out, with a note.
+fn kept_reports(machine: &str, store: &dyn Store, notes: &mut Vec<String>) -> Result<KeptReports, AppError> {
+    // Their times sort as texts.
+    let keys = store.keys(&reports::prefix(machine))?;
+    let Some(newest) = keys.last() else { return Ok(KeptReports::default()) };
+    let last = store.get_blob(newest)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if last.is_none() {
+        notes.push(format!("machine `{machine}`: the last full report cannot be read; it is left out"));
+    }
+    Ok(KeptReports { keys, last })
 }
 
 /// The configuration with what people have tuned. A written value lapses when the file's value under it has changed.

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::align::Aligner;
 use super::core::{CoreState, MachineCore};
+use super::reports::{KeptReports, Reports};
 use crate::bundle::{self, Bundle};
 use crate::config::{MachineConfig, MonitorConfig, TestConfig, tunable};
 use crate::drift::calibrate::{Answer, Calibration};
@@ -57,6 +58,8 @@ pub struct Driver {
     pub sources: Vec<watch::Receiver<SourceStatus>>,
     /// SHA-256 of the active bundle, hex.
     pub bundle_hash: Option<Arc<str>>,
+    /// Full reports from before.
+    pub reports: KeptReports,
     /// Ends the task.
     pub stop: CancellationToken,
 }
@@ -94,21 +97,23 @@ struct Running {
     view: MachineView,
     beside: Beside,
     latencies: Latencies,
+    reports: Reports,
     saved: Instant,
     changed: bool,
 }
 
 impl Driver {
     /// Runs until `stop`; then saves its state.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let config = self.core.config().clone();
         let aligner = Aligner::new(config.clone());
         let view = MachineView::new(config.clone());
         let mut beside = Beside { latency: (f64::NAN, f64::NAN), ..Beside::default() };
         beside.bundle = describe(self.core.bundle(), self.bundle_hash.as_ref());
         beside.delays = delays(&config, self.core.bundle());
-        let saved = Instant::now();
-        Running { d: self, aligner, view, beside, latencies: Latencies::default(), saved, changed: true }.run().await;
+        let reports = Reports::new(std::mem::take(&mut self.reports), config.report.interval);
+        let (latencies, saved) = (Latencies::default(), Instant::now());
+        Running { d: self, aligner, view, beside, latencies, reports, saved, changed: true }.run().await;
     }
 }
 
@@ -129,13 +134,21 @@ impl Running {
                     }
                 }
                 Some(request) = self.d.commands.recv() => self.command(request).await,
+                made = self.reports.made() => {
+                    let machine = self.d.from_file.name.clone();
+                    let keep = self.d.core.config().report.keep;
+                    let records = self.reports.take(made, &machine, keep, wall_clock());
+                    self.record(records);
+                }
                 _ = tick.tick() => {
                     self.frames();
+                    self.reports.start_if_due(&self.d.core, wall_clock());
                     self.publish();
                     self.save_if_due();
                 }
             }
         }
+        self.reports.finish().await;
         self.save().await;
     }
 
@@ -208,6 +221,7 @@ impl Running {
             self.beside.kinds = bundle.models.iter().map(|m| m.model.kind()).collect();
         }
         self.beside.origins = self.origins();
+        self.beside.report.clone_from(self.reports.view());
         self.beside.latency = (self.latencies.last, self.latencies.p99());
         let states = self.d.sources.iter().map(|s| {
             let s = s.borrow();
@@ -352,6 +366,7 @@ impl Running {
         let changed = Arc::new(changed);
         self.d.core.set_config(changed.clone());
         self.view.set_config(changed.clone());
+        self.reports.set_interval(changed.report.interval);
         self.publish_twins(path, &kept_as, &tunables, &changed).await;
         Ok(())
     }

@@ -6,5 +6,8 @@ pub mod compared;
 pub mod core;
 #[cfg(feature = "gateway")]
 pub mod driver;
+pub mod full_report;
 pub mod recorded;
 pub mod replay;
+#[cfg(feature = "gateway")]
+pub mod reports;

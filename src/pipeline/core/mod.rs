@@ -28,6 +28,7 @@ use buffers::Buffers;
 use checks::Checks;
 use fault::FaultState;
 use recent::Recent;
+pub use recent::{RecentRows, Snapshot};
 
 /// Owner of all state of one machine (or of one unit of a replay).
 pub struct MachineCore {

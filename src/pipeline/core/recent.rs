@@ -1,8 +1,12 @@
 //! The last judged rows of each regime, for what looks at them now and then: named checks and the full report.
 
+use std::sync::Arc;
+
+use super::MachineCore;
+use crate::bundle::Bundle;
 use crate::config::MachineConfig;
 use crate::drift::Window;
-use crate::types::Timestamp;
+use crate::types::{CheckReport, DriftStatus, Timestamp};
 
 /// A window a regime slot; memory is taken at a regime's first row, and only where somebody looks.
 #[derive(Clone, Debug)]
@@ -73,4 +77,60 @@ fn wanted(config: &MachineConfig) -> usize {
     let checks = if config.checks.is_empty() { 0 } else { config.data_drift.window_rows };
     let report = if config.report.interval.is_some() { config.report.rows } else { 0 };
     checks.max(report) as usize
+}
+
+/// What a full report is made from: a copy, so that it can be made on another thread.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub machine: Arc<MachineConfig>,
+    pub bundle: Arc<Bundle>,
+    /// Of the last row.
+    pub row: u64,
+    pub time: Timestamp,
+    /// Of the machine, by the live monitors.
+    pub status: DriftStatus,
+    pub checks: Vec<CheckReport>,
+    /// Regimes with rows since the bundle became active.
+    pub regimes: Vec<RecentRows>,
+}
+
+/// The last judged rows of one regime.
+#[derive(Clone, Debug)]
+pub struct RecentRows {
+    pub slot: u16,
+    /// A feature each, oldest row first, NaN where there is no value.
+    pub columns: Vec<Vec<f64>>,
+}
+
+impl MachineCore {
+    /// The last `report.rows` judged rows of each regime with what they are held against; `None` without a bundle or any such row.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        let rows = self.config.report.rows as usize;
+        let recent = |slot: u16| {
+            let window = self.recent.window(slot)?;
+            let column = |k: usize| {
+                let mut values = Vec::new();
+                window.newest(k, rows, &mut values);
+                values
+            };
+            Some(RecentRows { slot, columns: (0..self.config.features.len()).map(column).collect() })
+        };
+        let regimes: Vec<RecentRows> = (0..self.config.regime_slots).filter_map(recent).collect();
+        (!regimes.is_empty()).then_some(())?;
+        Some(Snapshot {
+            machine: self.config.clone(),
+            bundle: self.bundle.clone()?,
+            row: self.verdict.row,
+            time: self.verdict.time,
+            status: self.verdict.status,
+            checks: self.verdict.checks.clone(),
+            regimes,
+        })
+    }
+
+    /// Whether some regime has all the rows that a full report looks at.
+    pub fn report_is_worth_it(&self) -> bool {
+        let rows = self.config.report.rows as usize;
+        (0..self.config.regime_slots).any(|slot| self.recent.window(slot).is_some_and(|w| w.len() >= rows))
+    }
 }

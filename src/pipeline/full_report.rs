@@ -1,0 +1,147 @@
+//! The full report: all metrics of every feature in every regime, from a [`Snapshot`]. Slow (tenths of a second), so it is made beside
+//! the live monitors, at an interval. Pure.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::core::{RecentRows, Snapshot};
+use crate::comparison::{self, Column, Comparison, ComparisonError, Entry, Metrics, Options, Setting, Table};
+use crate::drift::metric::Reference;
+use crate::types::{CheckReport, Timestamp};
+
+/// Column that tells the regime of a row; no feature can have this name.
+const REGIME: &str = "~regime";
+
+/// One full report, as it is kept and served.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FullReport {
+    /// Of the last row that it looked at.
+    pub time: Timestamp,
+    /// Its verdict in one ASCII sentence.
+    pub text: String,
+    pub features: u16,
+    /// Features that all metrics call drifted, in some regime.
+    pub drifted: u16,
+    pub checks_failed: u16,
+    /// A page that needs nothing else.
+    pub html: String,
+    /// `{"machine", "row", "time", "status", "checks": [...], "columns": [...], "summary": {...}}`: the last two as of `compare --json`.
+    pub json: String,
+}
+
+/// Makes the report.
+///
+/// # Errors
+/// Nothing can be compared: no regime has values.
+pub fn full_report(snapshot: &Snapshot) -> Result<FullReport, ComparisonError> {
+    let (reference, current) = (references(snapshot), recent(snapshot));
+    let settings = vec![Setting { name: REGIME.into(), tolerance: None }];
+    let options = Options { metrics: Metrics::All, settings, ..Options::default() };
+    let mut comparison = comparison::compare(&reference, &current, &options)?;
+    name_regimes(&mut comparison);
+    let failed = snapshot.checks.iter().filter(|c| c.passed == Some(false)).count();
+    let text = sentence(snapshot, &comparison, failed);
+    Ok(FullReport {
+        time: snapshot.time,
+        features: count(comparison.summary.columns),
+        drifted: count(comparison.summary.drifted_columns.len()),
+        checks_failed: count(failed),
+        json: json(snapshot, &comparison),
+        html: String::new(),
+        text,
+    })
+}
+
+fn count(n: usize) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
+}
+
+/// The frozen samples; shorter ones end in gaps.
+fn references(snapshot: &Snapshot) -> Table {
+    let of = |rows: &RecentRows, k: usize| {
+        let regime = snapshot.bundle.regimes.get(usize::from(rows.slot));
+        regime.and_then(|r| r.references.get(k)).and_then(Option::as_ref).map_or(&[][..], Reference::sorted)
+    };
+    let rows_of = |rows: &RecentRows| (0..rows.columns.len()).map(|k| of(rows, k).len()).max().unwrap_or(0);
+    table(snapshot, rows_of, |rows, k, row| of(rows, k).get(row).copied())
+}
+
+fn recent(snapshot: &Snapshot) -> Table {
+    let rows_of = |rows: &RecentRows| rows.columns.first().map_or(0, Vec::len);
+    table(snapshot, rows_of, |rows, k, row| rows.columns[k].get(row).copied())
+}
+
+/// One column a feature, and the regime.
+fn table(snapshot: &Snapshot, rows_of: impl Fn(&RecentRows) -> usize, value: impl Fn(&RecentRows, usize, usize) -> Option<f64>) -> Table {
+    let mut regime = Column::new(REGIME);
+    let mut columns: Vec<Column> = snapshot.machine.features.iter().map(|f| Column::new(&*f.name)).collect();
+    for rows in &snapshot.regimes {
+        let key = snapshot.bundle.envelope.regimes.get(usize::from(rows.slot)).map_or("", |r| &r.key);
+        for row in 0..rows_of(rows) {
+            regime.push(Entry::Text(key));
+            for (k, column) in columns.iter_mut().enumerate() {
+                column.push(value(rows, k, row).map_or(Entry::Missing, Entry::Number));
+            }
+        }
+    }
+    columns.push(regime);
+    Table { columns }
+}
+
+/// `~regime=Voltage=164` is `Voltage=164`.
+fn name_regimes(comparison: &mut Comparison) {
+    let named = |key: &str| key.strip_prefix(REGIME).and_then(|k| k.strip_prefix('=')).unwrap_or(key).to_string();
+    for column in &mut comparison.columns {
+        column.regime = column.regime.as_deref().map(named).filter(|key| !key.is_empty());
+    }
+    let summary = &mut comparison.summary;
+    for keys in [&mut summary.regimes, &mut summary.outside, &mut summary.unseen] {
+        keys.iter_mut().for_each(|key| *key = named(key));
+        keys.retain(|key| !key.is_empty());
+    }
+}
+
+fn sentence(snapshot: &Snapshot, comparison: &Comparison, failed: usize) -> String {
+    let drifted = &comparison.summary.drifted_columns;
+    let features = match drifted.len() {
+        0 => format!("no feature of {} differs by all metrics", comparison.summary.columns),
+        n => {
+            let named = drifted.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+            let more = if n > 3 { ", ..." } else { "" };
+            format!("{n} of {} features differ by all metrics: {named}{more}", comparison.summary.columns)
+        }
+    };
+    let checks = match (snapshot.checks.len(), failed) {
+        (0, _) => String::new(),
+        (n, 0) => format!("; all {n} checks pass"),
+        (n, failed) => format!("; {failed} of {n} checks fail"),
+    };
+    format!("status {}; {features}{checks}", snapshot.status)
+}
+
+fn json(snapshot: &Snapshot, comparison: &Comparison) -> String {
+    let checks: Vec<_> = snapshot.checks.iter().map(|c| check_json(snapshot, c)).collect();
+    let value = json!({
+        "machine": &*snapshot.machine.name,
+        "row": snapshot.row,
+        "time": snapshot.time.to_string(),
+        "status": snapshot.status.name(),
+        "checks": checks,
+        "columns": comparison.columns,
+        "summary": comparison.summary,
+    });
+    value.to_string()
+}
+
+fn check_json(snapshot: &Snapshot, check: &CheckReport) -> serde_json::Value {
+    let feature = check.feature.and_then(|k| snapshot.machine.features.get(usize::from(k)));
+    json!({
+        "name": &*check.name,
+        "check": check.kind,
+        "column": feature.map(|f| &*f.name),
+        "regime": Some(&*check.regime).filter(|r| !r.is_empty()),
+        "value": Some(check.value).filter(|x| x.is_finite()),
+        "limit": check.limit,
+        "passed": check.passed,
+    })
+}

@@ -145,3 +145,73 @@ fn check_json(snapshot: &Snapshot, check: &CheckReport) -> serde_json::Value {
         "passed": check.passed,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::StandardNormal;
+    use serde_json::Value as Json;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::pipeline::core::MachineCore;
+    use crate::types::{Channel, Frame, Value};
+
+    const CONFIG: &str = r#"
+[[machines]]
+name = "M"
+signals = ["a", "b", "dead"]
+settings = [{ name = "Voltage", tolerance = 5.0 }]
+learn_rows = 400
+[machines.data_drift]
+window_rows = 50
+[machines.report]
+interval = "1h"
+rows = 100
+[[machines.checks]]
+name = "Gaps"
+check = "missing_share"
+"#;
+
+    /// `dead` never has a value; `b` is shifted.
+    fn feed(core: &mut MachineCore, rng: &mut ChaCha8Rng, rows: i64, voltage: f64, shift: f64) {
+        for _ in 0..rows {
+            let time = Timestamp::from_nanos((core.verdict().row as i64 + 1) * 1_000_000_000);
+            let mut noise = || rng.sample::<f64, _>(StandardNormal);
+            let values = [voltage + noise(), noise() + shift, f64::NAN, voltage];
+            core.step(&Frame { time, channels: values.map(|x| Channel::good(Value::Real(x), time)).to_vec() });
+        }
+    }
+
+    #[test]
+    fn each_feature_in_each_regime_by_all_metrics() {
+        let config = Config::parse(CONFIG).unwrap();
+        let mut core = MachineCore::new(config.machines[0].clone(), "".into(), "M".into(), None).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        assert!(core.snapshot().is_none(), "there is nothing to report on");
+        feed(&mut core, &mut rng, 200, 164.0, 0.0);
+        feed(&mut core, &mut rng, 200, 220.0, 0.0);
+        assert!(core.bundle().is_some() && core.snapshot().is_none());
+        feed(&mut core, &mut rng, 120, 164.0, 0.0);
+        assert!(core.report_is_worth_it());
+        feed(&mut core, &mut rng, 60, 220.0, 2.0);
+        feed(&mut core, &mut rng, 10, 289.0, 9.0);
+        let report = full_report(&core.snapshot().unwrap()).unwrap();
+        let json: Json = serde_json::from_str(&report.json).unwrap();
+        let columns = json["columns"].as_array().unwrap();
+        assert_eq!(columns.len(), 3 * 2, "three features, two regimes; 289 V was never trained");
+        let of = |name: &str, regime: &str| columns.iter().find(|c| c["name"] == name && c["regime"] == regime).unwrap();
+        let b = of("b", "Voltage=220");
+        assert_eq!((b["n_reference"].as_u64(), b["n_current"].as_u64()), (Some(200), Some(60)));
+        let metrics = b["metrics"].as_array().unwrap();
+        assert_eq!(metrics.len(), crate::drift::Metric::all().filter(|m| m.is_numerical()).count());
+        assert!(metrics.iter().all(|m| m["drifted"] == true), "{b}");
+        assert!(of("b", "Voltage=164")["metrics"].as_array().unwrap().iter().any(|m| m["drifted"] == false));
+        assert!(of("dead", "Voltage=164")["metrics"][0]["not_applicable"].is_string(), "it says why");
+        assert_eq!(json["summary"]["drifted_columns"], serde_json::json!(["b"]));
+        assert_eq!((report.features, report.drifted, report.checks_failed), (3, 1, 1));
+        assert_eq!(json["checks"][0]["column"], "dead");
+        assert_eq!(report.text, "status NotEvaluated; 1 of 3 features differ by all metrics: b; 1 of 1 checks fail");
+    }
+}

@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::from(1),
+        Err(error) if driftgate::cli::reader_has_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(driftgate::cli::exit_code(&error))

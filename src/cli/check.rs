@@ -33,17 +33,17 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
         print_json(&json!({ "ok": true, "sources": config.sources.len(), "machines": machines }))?;
         return Ok(Outcome::Done);
     }
-    println!("{}: fine", args.config.display());
-    println!("  {} source(s), {} machine(s)", config.sources.len(), config.machines.len());
+    say!("{}: fine", args.config.display())?;
+    say!("  {} source(s), {} machine(s)", config.sources.len(), config.machines.len())?;
     for m in &config.machines {
-        println!(
+        say!(
             "  {}: {} signals, {} settings, {} features, {} models",
             m.name,
             m.signals.len(),
             m.settings.len(),
             m.features.len(),
             m.models.len()
-        );
+        )?;
     }
     Ok(Outcome::Done)
 }

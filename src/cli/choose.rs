@@ -45,28 +45,25 @@ pub fn run(args: &ChooseArgs) -> anyhow::Result<Outcome> {
         print_json(&choice)?;
         return Ok(Outcome::Done);
     }
-    println!("{} normal and {} drifted windows of {} rows", choice.windows_normal, choice.windows_drifted, choice.window);
+    say!("{} normal and {} drifted windows of {} rows", choice.windows_normal, choice.windows_drifted, choice.window)?;
     for column in &choice.columns {
-        table(&column.name, &column.metrics);
+        table(&column.name, &column.metrics)?;
     }
-    table("over all columns", &choice.overall);
-    println!("\n{}", choice.recommendation);
+    table("over all columns", &choice.overall)?;
+    say!("\n{}", choice.recommendation)?;
     Ok(Outcome::Done)
 }
 
-fn table(head: &str, metrics: &[MetricChoice]) {
-    println!("\n{head}");
-    println!(
-        "  {:<18}  {:>10}  {:>11}  {:>12}  {:>8}  {:>10}",
-        "metric", "separation", "threshold", "false alarms", "detected", "delay/rows"
-    );
+fn table(head: &str, metrics: &[MetricChoice]) -> std::io::Result<()> {
+    say!("\n{head}")?;
+    say!("  {:<18}  {:>10}  {:>11}  {:>12}  {:>8}  {:>10}", "metric", "separation", "threshold", "false alarms", "detected", "delay/rows")?;
     for m in metrics {
         if let Some(why) = &m.not_applicable {
-            println!("  {:<18}  not applicable: {why}", m.name);
+            say!("  {:<18}  not applicable: {why}", m.name)?;
             continue;
         }
         let share = |x: Option<f64>| x.map_or_else(|| "-".into(), |x| format!("{:.1} %", x * 100.0));
-        println!(
+        say!(
             "  {:<18}  {:>10.3}  {:>11.3e}  {:>12}  {:>8}  {:>10}",
             m.name,
             m.separation.unwrap_or_default(),
@@ -74,6 +71,7 @@ fn table(head: &str, metrics: &[MetricChoice]) {
             share(m.false_alarms),
             share(m.detected),
             m.delay_rows.map_or_else(|| "never".into(), |rows| rows.to_string())
-        );
+        )?;
     }
+    Ok(())
 }

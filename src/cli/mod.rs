@@ -1,5 +1,13 @@
 //! The command line: one file a command, no logic of the domain.
 
+/// A line on stdout. An error where nobody reads on (`driftgate ... | head`): [`reader_has_gone`].
+macro_rules! say {
+    ($($arg:tt)*) => {{
+        use std::io::Write as _;
+        writeln!(std::io::stdout(), $($arg)*)
+    }};
+}
+
 mod check;
 mod choose;
 mod compare;
@@ -74,6 +82,12 @@ pub enum Outcome {
 #[error("{0}")]
 struct Usage(String);
 
+/// The output went into a pipe whose reader has seen enough: no failure of ours.
+pub fn reader_has_gone(error: &anyhow::Error) -> bool {
+    let io = error.chain().filter_map(|e| e.downcast_ref::<std::io::Error>());
+    io.into_iter().any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 /// 2 for wrong usage or configuration, else 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     let usage = error.chain().any(|e| e.is::<Usage>() || e.is::<crate::config::LoadError>() || e.is::<crate::config::ConfigErrors>());
@@ -90,7 +104,7 @@ impl Cli {
             Command::Run(args) => run::run(args),
             Command::Check(args) => check::run(&args),
             Command::DefaultConfig => {
-                print!("{}", crate::config::documented_default());
+                say!("{}", crate::config::documented_default().trim_end())?;
                 Ok(Outcome::Done)
             }
             Command::Train(args) => train::run(&args),
@@ -186,6 +200,6 @@ fn rows_progress(what: &str) -> ProgressBar {
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(value).context("JSON")?);
+    say!("{}", serde_json::to_string(value).context("JSON")?)?;
     Ok(())
 }

@@ -73,9 +73,9 @@ fn report(args: &ReplayArgs, summary: &Summary, seconds: f64) -> anyhow::Result<
         }
         return print_json(&value);
     }
-    println!("{} rows of {} unit(s) in {seconds:.2} s ({rate:.0} rows/s)", summary.rows, summary.units);
+    say!("{} rows of {} unit(s) in {seconds:.2} s ({rate:.0} rows/s)", summary.rows, summary.units)?;
     for (key, rows) in &summary.rows_per_regime {
-        println!("  regime {key:<40} {rows:>9} rows");
+        say!("  regime {key:<40} {rows:>9} rows")?;
     }
     let left_out = [
         ("outside the trained envelope", summary.outside),
@@ -86,18 +86,21 @@ fn report(args: &ReplayArgs, summary: &Summary, seconds: f64) -> anyhow::Result<
         ("learning", summary.learning),
     ];
     for (what, rows) in left_out.iter().filter(|(_, rows)| *rows > 0) {
-        println!("  {what:<47} {rows:>9} rows");
+        say!("  {what:<47} {rows:>9} rows")?;
     }
-    println!(
+    say!(
         "  {} evaluations, {} status changes, {} drift(s), {} fault(s)",
-        summary.evaluations, summary.status_changes, summary.drifts, summary.faults
-    );
+        summary.evaluations,
+        summary.status_changes,
+        summary.drifts,
+        summary.faults
+    )?;
     for (name, check) in &summary.checks {
         let verdict = if check.units_failing == 0 { "passes" } else { "FAILS" };
-        println!("  check {name:<41} {verdict}, failed {} of {} looks", check.failures, check.looks);
+        say!("  check {name:<41} {verdict}, failed {} of {} looks", check.failures, check.looks)?;
     }
     if summary.unreadable > 0 {
-        println!("  {} cells of signals held no number", summary.unreadable);
+        say!("  {} cells of signals held no number", summary.unreadable)?;
     }
     Ok(())
 }

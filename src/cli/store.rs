@@ -66,20 +66,20 @@ pub fn run(args: &StoreArgs) -> anyhow::Result<Outcome> {
         print_json(&json!({ "rings": rings, "size_on_disk": size, "tuned_parameters": tuned, "problems": report.problems() }))?;
         return Ok(Outcome::Done);
     }
-    println!("{}: {:.1} MB on disk", dir.display(), size as f64 / 1e6);
+    say!("{}: {:.1} MB on disk", dir.display(), size as f64 / 1e6)?;
     for ring in &rings {
         let span = match (ring.oldest, ring.newest) {
             (Some(oldest), Some(newest)) => format!("{oldest} .. {newest}"),
             _ => "empty".into(),
         };
-        println!("  {:<28} {:>7} of {:>7} rows {:>9.1} kB  {span}", name(&ring.ring), ring.rows, ring.capacity, ring.bytes as f64 / 1e3);
+        say!("  {:<28} {:>7} of {:>7} rows {:>9.1} kB  {span}", name(&ring.ring), ring.rows, ring.capacity, ring.bytes as f64 / 1e3)?;
     }
-    println!("  {} tuned parameter(s)", parameters.len());
+    say!("  {} tuned parameter(s)", parameters.len())?;
     for parameter in &parameters {
-        println!("    {}", parameter.trim_start_matches("param|"));
+        say!("    {}", parameter.trim_start_matches("param|"))?;
     }
     for problem in report.problems() {
-        println!("  problem: {problem}");
+        say!("  problem: {problem}")?;
     }
     Ok(Outcome::Done)
 }

@@ -43,17 +43,17 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
         )?;
         return Ok(Outcome::Done);
     }
-    println!("{}: {} rows, SHA-256 {sha256}", args.out.display(), bundle.provenance.rows);
+    say!("{}: {} rows, SHA-256 {sha256}", args.out.display(), bundle.provenance.rows)?;
     for (regime, reference) in regimes() {
-        println!("  regime {:<40} {:>9} rows", regime.key, reference.rows);
+        say!("  regime {:<40} {:>9} rows", regime.key, reference.rows)?;
     }
     if let Some(text) = calibrated(bundle.data_drift.as_ref(), &bundle) {
-        println!("  data drift {text}");
+        say!("  data drift {text}")?;
     }
     for model in &bundle.models {
-        println!("  model {} ({}), threshold {:.4}", model.name, model.model.kind(), model.threshold);
+        say!("  model {} ({}), threshold {:.4}", model.name, model.model.kind(), model.threshold)?;
         if let Some(text) = calibrated(model.prediction_drift.as_ref(), &bundle) {
-            println!("    prediction drift {text}");
+            say!("    prediction drift {text}")?;
         }
     }
     Ok(Outcome::Done)

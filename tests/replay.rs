@@ -129,6 +129,13 @@ fn a_setting_is_no_drift_and_a_drift_is_one() {
     assert_eq!(machine.last().unwrap().1, "OK", "over after the repair");
     let drift = events.iter().find(|e| e["monitor"] == "machine" && e["status"] == "Drift").unwrap();
     assert_eq!((drift["feature"].as_str(), drift["regime"].as_str()), (Some("b"), Some("Voltage=164")));
+    let drivers = events.iter().rfind(|e| e["event"] == "contributors" && e["row"] == drift["row"]).unwrap();
+    let first = &drivers["features"][0];
+    assert_eq!((first["feature"].as_str(), first["direction"].as_str()), (Some("b"), Some("up")), "{drivers}");
+    assert!(
+        first["index"].as_f64() >= Some(1.0) && first["since"].as_f64() > Some(1301.0) && first["since"].as_f64() < drift["time"].as_f64()
+    );
+    assert!(drivers["features"].as_array().unwrap().iter().all(|f| f["feature"] != "a"), "a has not moved: {drivers}");
     let outside = events.iter().find(|e| e["event"] == "regime" && e["state"] == "Outside").unwrap();
     assert_eq!((outside["row"].as_u64(), outside["regime"].is_null()), (Some(501), true));
     assert!(events.iter().any(|e| e["event"] == "buffer" && e["status"] == "Ready"));

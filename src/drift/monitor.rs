@@ -97,14 +97,21 @@ pub struct ColumnResult {
     pub sd: f64,
     /// Share of rows without a value.
     pub missing: f64,
+    /// Of the mean, against reference and own baseline, in standard deviations of the reference; against a constant one -1, 0 or 1.
+    pub shift: f64,
+    /// From when on the index has been above [`ABOVE`] at each evaluation of the regime; the epoch where it is not.
+    pub since: Timestamp,
 }
 
 impl Default for ColumnResult {
     fn default() -> Self {
         let nan = f64::NAN;
-        Self { index: nan, value: nan, p_value: nan, exceeded: 0, mean: nan, sd: nan, missing: 0.0 }
+        Self { index: nan, value: nan, p_value: nan, exceeded: 0, mean: nan, sd: nan, missing: 0.0, shift: nan, since: Timestamp::EPOCH }
     }
 }
+
+/// Index from which on a column counts as on its way.
+pub const ABOVE: f64 = 0.5;
 
 /// The state of one monitor. Memory does not grow with time.
 #[derive(Clone, Debug)]
@@ -132,6 +139,8 @@ struct RegimeState {
     rows_since: usize,
     decision: Decision,
     index: f64,
+    /// One a column; see [`ColumnResult::since`].
+    since: Vec<Timestamp>,
 }
 
 /// Where and when the last evaluation took place, and what it said.
@@ -151,6 +160,8 @@ pub struct Evaluation {
 pub struct MonitorState {
     pub decisions: Vec<Decision>,
     pub rows_since: Vec<u32>,
+    /// Slot by slot, column by column.
+    since: Vec<Vec<Timestamp>>,
     baseline: Option<Baseline>,
     charts: Vec<Option<ChartState>>,
 }
@@ -161,8 +172,13 @@ const MIN_PRESENT: f64 = 0.5;
 impl Monitor {
     /// `width` columns, `regimes` slots.
     pub fn new(params: MonitorParams, width: usize, regimes: usize) -> Self {
-        let state =
-            RegimeState { window: Window::new(params.window_rows, width), rows_since: 0, decision: Decision::default(), index: f64::NAN };
+        let state = RegimeState {
+            window: Window::new(params.window_rows, width),
+            rows_since: 0,
+            decision: Decision::default(),
+            index: f64::NAN,
+            since: vec![Timestamp::EPOCH; width],
+        };
         Self {
             tests: vec![TestResult::default(); params.tests.len()],
             columns: vec![ColumnResult::default(); width],
@@ -308,6 +324,15 @@ impl Monitor {
         let window = self.regimes[usize::from(slot)].window.span()?;
         let at = self.decided_at(slot);
         let regime = &mut self.regimes[at];
+        for (column, since) in self.columns.iter_mut().zip(&mut regime.since) {
+            // Without an answer nothing is known: what was above stays so.
+            if column.index < ABOVE {
+                *since = Timestamp::EPOCH;
+            } else if column.index >= ABOVE && *since == Timestamp::EPOCH {
+                *since = time;
+            }
+            column.since = *since;
+        }
         let status = regime.decision.step(exceeded, tests, self.params.consecutive_limit);
         regime.index = index;
         let evaluation = Evaluation { slot, time, window, index, top: top.map(|t| t.0), status };
@@ -331,6 +356,7 @@ impl Monitor {
             (column.mean, column.sd) = (f64::NAN, f64::NAN);
             return;
         }
+        column.shift = shift(column.mean, reference, self.baseline.offset()[k]);
         let offset = self.baseline.offset()[k] * reference.sd();
         if offset != 0.0 {
             // Against the reference as it would be for this machine.
@@ -367,6 +393,15 @@ impl Monitor {
             // A column that some test has no answer for cannot exceed all of them.
             column.index = f64::NAN;
         }
+    }
+
+    /// The columns that drove the last evaluation, by the size of their index, largest first; into `out`.
+    pub fn contributors(&self, most: usize, out: &mut Vec<u16>) {
+        out.clear();
+        out.extend((0..self.columns.len() as u16).filter(|k| self.columns[usize::from(*k)].index.is_finite()));
+        let index = |k: &u16| self.columns[usize::from(*k)].index;
+        out.sort_by(|a, b| index(b).total_cmp(&index(a)).then(a.cmp(b)));
+        out.truncate(most);
     }
 
     /// Worst status of the regimes; `None` before the first evaluation.
@@ -421,6 +456,7 @@ impl Monitor {
         for regime in &mut self.regimes {
             regime.window.clear();
             (regime.rows_since, regime.decision, regime.index) = (0, Decision::default(), f64::NAN);
+            regime.since.fill(Timestamp::EPOCH);
         }
         self.tests.fill(TestResult::default());
         self.columns.fill(ColumnResult::default());
@@ -431,6 +467,7 @@ impl Monitor {
         MonitorState {
             decisions: self.regimes.iter().map(|r| r.decision).collect(),
             rows_since: self.regimes.iter().map(|r| r.rows_since as u32).collect(),
+            since: self.regimes.iter().map(|r| r.since.clone()).collect(),
             baseline: (self.params.baseline_rows > 0).then(|| self.baseline.clone()),
             charts: self.charts.clone(),
         }
@@ -440,6 +477,9 @@ impl Monitor {
         for ((regime, decision), rows) in self.regimes.iter_mut().zip(&state.decisions).zip(&state.rows_since) {
             regime.decision = *decision;
             regime.rows_since = *rows as usize;
+        }
+        for (regime, since) in self.regimes.iter_mut().zip(&state.since).filter(|(r, s)| r.since.len() == s.len()) {
+            regime.since.clone_from(since);
         }
         if let Some(baseline) = &state.baseline {
             self.baseline.clone_from(baseline);
@@ -465,6 +505,17 @@ fn charts(params: &MonitorParams, width: usize) -> Vec<Option<ChartState>> {
 fn corrected(metric: Metric, outcome: &Outcome, columns: usize) -> (f64, f64) {
     let p = outcome.p_value.map_or(f64::NAN, |p| (p * columns.max(1) as f64).min(1.0));
     if metric.is_p_value() { (p, p) } else { (outcome.score, p) }
+}
+
+fn shift(mean: f64, reference: &Reference, offset: f64) -> f64 {
+    let off = mean - reference.mean();
+    if reference.sd() > 0.0 {
+        off / reference.sd() - offset
+    } else if off == 0.0 {
+        0.0
+    } else {
+        off.signum()
+    }
 }
 
 /// Mean and standard deviation (n - 1) of at least one value; sd NaN for a single one.

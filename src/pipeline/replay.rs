@@ -11,7 +11,7 @@ use super::core::MachineCore;
 use super::recorded::{FrameReader, Input, RecordedError, TimeBase};
 use crate::bundle::{Bundle, ContractError, TrainError, Training};
 use crate::config::{MachineConfig, ReplayConfig};
-use crate::types::{DriftStatus, Event, EventKind, NotEvaluated, RegimeState, Timestamp, Verdict};
+use crate::types::{Contributor, DriftStatus, Event, EventKind, NotEvaluated, RegimeState, Timestamp, Verdict};
 
 /// What `train` and `replay` are given besides files.
 #[derive(Clone)]
@@ -246,6 +246,7 @@ pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
         EventKind::Parameter { .. } => "parameter",
         EventKind::Note { .. } => "note",
         EventKind::Check { .. } => "check",
+        EventKind::Contributors { .. } => "contributors",
     };
     put("event", json!(name));
     for key in ["monitor", "status", "regime", "feature", "value", "threshold"] {
@@ -298,6 +299,16 @@ pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
         }
         EventKind::Note { text } => {
             put("text", json!(text));
+        }
+        EventKind::Contributors { monitor, regime, features } => {
+            put("monitor", json!(&**monitor));
+            put("regime", json!(regime.as_deref()));
+            put("feature", json!(features.first().map(|f| &*f.feature)));
+            let feature = |f: &Contributor| {
+                let direction = Some(f.direction.name()).filter(|d| !d.is_empty());
+                json!({"feature": &*f.feature, "index": number(Some(f.index)), "direction": direction, "since": time(f.since, base)})
+            };
+            put("features", features.iter().map(feature).collect());
         }
         EventKind::Check { check, passed, regime, feature, value, limit } => {
             put("monitor", json!(&**check));

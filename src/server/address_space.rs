@@ -40,7 +40,8 @@ const SUMMARY: [&str; 10] = [
 const TEST_SLOTS: usize = 4;
 
 /// Optional children that the verdict can fill.
-const FEATURE_DETAILS: [&str; 6] = ["PValue", "ReferenceMean", "CurrentMean", "ReferenceStdDev", "CurrentStdDev", "MissingRate"];
+const FEATURE_DETAILS: [&str; 9] =
+    ["PValue", "ReferenceMean", "CurrentMean", "ReferenceStdDev", "CurrentStdDev", "MissingRate", "Shift", "Direction", "Since"];
 
 /// What a writable parameter shows beside its value.
 const PARAMETER_DETAILS: [&str; 4] = ["DefaultValue", "LastChangedTime", "LastChangedBy", "LastErrorText"];
@@ -123,6 +124,7 @@ fn add_machine(nodes: &mut Instantiator<'_>, config: &Config, machine: &MachineC
         add_model(nodes, path, model)?;
     }
     describe_monitor(nodes, &join(path, "Drift.DataDrift"), DriftKind::DataDrift, &machine.data_drift)?;
+    nodes.optional(&join(path, "Drift.DataDrift"), "DriftMonitorType", "Contributors")?;
     for feature in &machine.features {
         let folder = join(path, "Drift.Features");
         nodes.object(&join(&folder, &feature.name), &node_id(&folder), &feature.name, "FeatureDriftType")?;

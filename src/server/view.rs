@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::NodeUpdate;
 use crate::config::{FeatureKind, MachineConfig, Shape};
+use crate::drift::ABOVE;
 use crate::types::{
-    BufferState, Cause, Channel, DriftStatus, Event, EventKind, Health, ModelState, MonitorReport, Quality, ReportState, Scalar,
+    BufferState, Cause, Channel, DriftKind, DriftStatus, Event, EventKind, Health, ModelState, MonitorReport, Quality, ReportState, Scalar,
     SourceState, Timestamp, Verdict,
 };
 
@@ -320,6 +321,14 @@ fn regimes(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
     }
 }
 
+/// `Vibration_broadband up, Flux_rms wider`: features whose index is above one half, largest first, three at most.
+fn contributors(config: &MachineConfig, verdict: &Verdict) -> String {
+    let mut above: Vec<_> = config.features.iter().zip(&verdict.feature_reports).filter(|(_, r)| r.index >= ABOVE).collect();
+    above.sort_by(|a, b| b.1.index.total_cmp(&a.1.index));
+    let words = above.iter().take(3).map(|(f, r)| format!("{} {}", f.name, r.direction.name()).trim_end().to_string());
+    words.collect::<Vec<_>>().join(", ")
+}
+
 /// Which reference: the bundle it lies in, and its slot there.
 fn reference_id(beside: &Beside, slot: usize) -> String {
     beside.bundle.as_ref().map_or_else(String::new, |(hash, ..)| format!("{}-R{:02}", hash.get(..12).unwrap_or(hash), slot + 1))
@@ -388,6 +397,9 @@ fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdi
             w.number(|| t("Threshold"), test.threshold);
         }
     }
+    if report.kind == DriftKind::DataDrift {
+        w.words(|| p("Contributors"), &contributors(config, verdict));
+    }
     let delay = beside.delays.get(k).cloned().unwrap_or_else(|| "".into());
     w.text(|| p("ExpectedDelay"), &delay);
     let slot = verdict.regime.slot.filter(|_| beside.bundle.is_some());
@@ -408,6 +420,9 @@ fn features(w: &mut Walk<'_>, m: &str, config: &MachineConfig, verdict: &Verdict
         w.number(|| f("ReferenceStdDev"), report.reference_sd);
         w.number(|| f("CurrentStdDev"), report.current_sd);
         w.number(|| f("MissingRate"), 100.0 * report.missing);
+        w.number(|| f("Shift"), report.shift);
+        w.words(|| f("Direction"), if report.index >= ABOVE { report.direction.name() } else { "" });
+        w.moment(|| f("Since"), report.since);
     }
 }
 
@@ -497,6 +512,10 @@ pub fn sentence(event: &Event) -> Option<String> {
         EventKind::Parameter { path, old, new, user, refused: None } => format!("{path}: {old} -> {new} by {user}"),
         EventKind::Parameter { path, new, user, refused: Some(why), .. } => format!("{path}: {new} by {user} refused: {why}"),
         EventKind::Note { text } => text.clone(),
+        EventKind::Contributors { monitor, features, .. } => {
+            let named: Vec<_> = features.iter().map(|f| format!("{} {} since {}", f.feature, f.direction.name(), f.since)).collect();
+            format!("{} {monitor} driven by {}", event.unit, named.join(", "))
+        }
         EventKind::Check { check, passed, regime, feature, value, limit } => {
             let feature = feature.as_deref().map(|f| format!(" of {f}")).unwrap_or_default();
             let (verb, sign) = if *passed { ("passes again", "<=") } else { ("FAILS", ">") };

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BufferReason, BufferState, DriftStatus, RegimeState, Timestamp};
+use super::{BufferReason, BufferState, Direction, DriftStatus, RegimeState, Timestamp};
 
 /// Something that changed, at one row of one unit (machine). A line of the events file.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -46,6 +46,19 @@ pub enum EventKind {
     Note { text: String },
     /// A named check fails at a regime, or passes again.
     Check { check: Arc<str>, passed: bool, regime: Option<Arc<str>>, feature: Option<Arc<str>>, value: f64, limit: f64 },
+    /// What drives a monitor's warning or drift: its features with the largest indexes, largest first. Follows its status.
+    Contributors { monitor: Arc<str>, regime: Option<Arc<str>>, features: Vec<Contributor> },
+}
+
+/// A feature's part in a warning or drift.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Contributor {
+    pub feature: Arc<str>,
+    /// 1.0 is the threshold.
+    pub index: f64,
+    pub direction: Direction,
+    /// From when on its index has been above one half.
+    pub since: Timestamp,
 }
 
 /// Events in the order in which they happened.

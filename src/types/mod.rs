@@ -13,7 +13,7 @@ mod time;
 mod value;
 mod verdict;
 
-pub use event::{Event, EventKind, Events};
+pub use event::{Contributor, Event, EventKind, Events};
 pub use frame::{Channel, Frame};
 pub use quality::{Cause, Quality};
 pub use sample::{Sample, SampleId};
@@ -21,6 +21,6 @@ pub use status::{BufferReason, BufferState, DriftKind, DriftStatus, Health, Mode
 pub use time::{ParseTimeError, Timestamp};
 pub use value::{Scalar, ScalarKind, Value};
 pub use verdict::{
-    BufferReport, CheckReport, FeatureReport, ModelReport, MonitorReport, NotEvaluated, RegimeReport, RegimeSlotReport, TestReport, Trust,
-    Verdict,
+    BufferReport, CheckReport, Direction, FeatureReport, ModelReport, MonitorReport, NotEvaluated, RegimeReport, RegimeSlotReport,
+    TestReport, Trust, Verdict,
 };

@@ -149,6 +149,61 @@ pub struct MonitorReport {
     pub evaluated: bool,
 }
 
+/// How a feature differs from its reference: the larger of a moved mean and a changed spread.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Direction {
+    /// Not known, or no difference.
+    #[default]
+    None,
+    Up,
+    Down,
+    Wider,
+    Narrower,
+}
+
+impl Direction {
+    /// From the shift of the mean in standard deviations of the reference, and the ratio of the standard deviations.
+    ///
+    /// ```
+    /// use driftgate::types::Direction;
+    /// assert_eq!(Direction::of(0.8, 1.1), Direction::Up);
+    /// assert_eq!(Direction::of(-0.2, 0.5), Direction::Narrower);
+    /// assert_eq!(Direction::of(f64::NAN, 1.0), Direction::None);
+    /// ```
+    pub fn of(shift: f64, ratio: f64) -> Self {
+        let spread = if ratio > 0.0 { ratio.ln() } else { 0.0 };
+        match (shift, spread) {
+            (shift, spread) if shift.is_nan() || spread.is_nan() => Self::None,
+            (shift, spread) if shift == 0.0 && spread == 0.0 => Self::None,
+            (shift, spread) if shift.abs() >= spread.abs() => {
+                if shift > 0.0 {
+                    Self::Up
+                } else {
+                    Self::Down
+                }
+            }
+            (_, spread) => {
+                if spread > 0.0 {
+                    Self::Wider
+                } else {
+                    Self::Narrower
+                }
+            }
+        }
+    }
+
+    /// ASCII word; empty for none.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Wider => "wider",
+            Self::Narrower => "narrower",
+        }
+    }
+}
+
 /// One feature at its last evaluation.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FeatureReport {
@@ -162,6 +217,11 @@ pub struct FeatureReport {
     pub current_sd: f64,
     /// Share of the last window's rows without a good value, 0..1.
     pub missing: f64,
+    /// Of the mean, against the reference and the machine's own baseline, in standard deviations of the reference.
+    pub shift: f64,
+    pub direction: Direction,
+    /// From when on its index has been above one half at each evaluation of its regime; the epoch where it is not.
+    pub since: Timestamp,
 }
 
 /// One fault-detection model at the present row.

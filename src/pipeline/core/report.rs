@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use super::MachineCore;
 use crate::config::{MachineConfig, MonitorConfig};
-use crate::drift::Monitor;
+use crate::drift::{ABOVE, Monitor};
 use crate::types::{
-    DriftKind, DriftStatus, EventKind, FeatureReport, ModelReport, MonitorReport, NotEvaluated, RegimeReport, RegimeSlotReport,
-    RegimeState, TestReport, Timestamp, Trust, Verdict,
+    Contributor, Direction, DriftKind, DriftStatus, EventKind, FeatureReport, ModelReport, MonitorReport, NotEvaluated, RegimeReport,
+    RegimeSlotReport, RegimeState, TestReport, Timestamp, Trust, Verdict,
 };
+
+/// Features that are named as what drives a warning or drift.
+const CONTRIBUTORS: usize = 3;
 
 /// A verdict before the first row.
 pub fn empty(config: &MachineConfig) -> Verdict {
@@ -29,6 +32,9 @@ pub fn empty(config: &MachineConfig) -> Verdict {
         current_mean: nan,
         current_sd: nan,
         missing: 0.0,
+        shift: nan,
+        direction: Direction::None,
+        since: Timestamp::EPOCH,
     };
     let model = ModelReport { score: nan, threshold: nan, anomaly: false, fault: false, trust: Trust::NoModel };
     Verdict {
@@ -132,6 +138,7 @@ impl MachineCore {
     /// Monitors and features; events for each status that has changed.
     pub(super) fn report_monitors(&mut self, slot: Option<u16>) {
         let reason = self.now.not_evaluated;
+        let before = self.verdict.monitors[0].status;
         for k in 0..self.verdict.monitors.len() {
             let monitor = if k == 0 { &self.data } else { &self.models[k - 1].monitor };
             let report = &mut self.verdict.monitors[k];
@@ -159,6 +166,14 @@ impl MachineCore {
         }
         if self.verdict.monitors[0].evaluated {
             self.report_features();
+            let data = &self.verdict.monitors[0];
+            let alarmed = matches!(data.status, DriftStatus::Warning | DriftStatus::Drift);
+            if alarmed
+                && data.status != before
+                && let Some(event) = self.contributors_event()
+            {
+                self.push_event(event);
+            }
         }
         self.report_slot(slot);
     }
@@ -187,6 +202,8 @@ impl MachineCore {
             report.p_value = column.p_value;
             (report.current_mean, report.current_sd, report.missing) = (column.mean, column.sd, column.missing);
             (report.reference_mean, report.reference_sd) = regime.map_or((f64::NAN, f64::NAN), |r| (r.mean[k], r.sd[k]));
+            (report.shift, report.since) = (column.shift, column.since);
+            report.direction = Direction::of(column.shift, column.sd / report.reference_sd);
         }
     }
 
@@ -234,6 +251,22 @@ impl MachineCore {
             let event = self.status_event(k, "machine".into(), status, previous);
             self.push_event(event);
         }
+    }
+
+    /// Who drives the data monitor's warning or drift.
+    fn contributors_event(&self) -> Option<EventKind> {
+        let mut columns = Vec::new();
+        self.data.contributors(CONTRIBUTORS, &mut columns);
+        let contributor = |k: &u16| {
+            let report = self.verdict.feature_reports.get(usize::from(*k))?;
+            let feature = self.config.features.get(usize::from(*k))?.name.clone();
+            Some(Contributor { feature, index: report.index, direction: report.direction, since: report.since })
+        };
+        let features: Vec<Contributor> = columns.iter().filter_map(contributor).filter(|c| c.index >= ABOVE).collect();
+        let slot = self.data.last()?.slot;
+        let regime = self.bundle.as_ref().and_then(|b| b.envelope.regimes.get(usize::from(slot))).map(|r| r.key.clone());
+        let monitor = self.verdict.monitors[0].name.clone();
+        (!features.is_empty()).then_some(EventKind::Contributors { monitor, regime, features })
     }
 
     /// A status event that quotes monitor `k`.

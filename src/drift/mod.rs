@@ -6,6 +6,7 @@ pub mod chart;
 mod decide;
 pub mod metric;
 mod monitor;
+pub mod performance;
 mod test;
 mod window;
 

@@ -6,6 +6,7 @@
 
 mod event;
 mod frame;
+mod performance;
 mod quality;
 mod sample;
 mod status;
@@ -15,6 +16,7 @@ mod verdict;
 
 pub use event::{Contributor, Event, EventKind, Events};
 pub use frame::{Channel, Frame};
+pub use performance::{Basis, Confusion, NoEstimate, PerformanceReport, RegimePerformance, Statement};
 pub use quality::{Cause, Quality};
 pub use sample::{Sample, SampleId};
 pub use status::{BufferReason, BufferState, DriftKind, DriftStatus, Health, ModelState, RegimeState, ReportState, SourceState};

@@ -374,7 +374,8 @@ pub fn tags(config: &Config, source: usize) -> Vec<Tag> {
     for (m, machine) in config.machines.iter().enumerate() {
         let signals = machine.signals.iter().map(|s| (&s.name, &s.origin, s.shape));
         let settings = machine.settings.iter().map(|s| (&s.name, &s.origin, Shape::Scalar));
-        for (channel, (name, origin, shape)) in signals.chain(settings).enumerate() {
+        let labels = machine.labels().map(|l| (&l.name, &l.origin, Shape::Scalar));
+        for (channel, (name, origin, shape)) in signals.chain(settings).chain(labels).enumerate() {
             let Some(origin) = origin.as_ref().filter(|o| o.source == source) else { continue };
             let Origin { address, register_type, sampling, scale, offset, .. } = origin.clone();
             let id = SampleId { machine: m as u16, channel: channel as u16 };
@@ -389,7 +390,7 @@ pub fn tags(config: &Config, source: usize) -> Vec<Tag> {
 /// Indexes of the sources that a machine reads from.
 fn of_machine(machine: &MachineConfig) -> Vec<usize> {
     let origins = machine.signals.iter().map(|s| &s.origin).chain(machine.settings.iter().map(|s| &s.origin));
-    let mut sources: Vec<usize> = origins.flatten().map(|o| o.source).collect();
+    let mut sources: Vec<usize> = origins.chain(machine.labels().map(|l| &l.origin)).flatten().map(|o| o.source).collect();
     sources.sort_unstable();
     sources.dedup();
     sources

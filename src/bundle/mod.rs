@@ -4,6 +4,7 @@
 
 mod codec;
 mod file;
+mod performance;
 mod train;
 
 use std::sync::Arc;
@@ -14,12 +15,14 @@ use crate::config::MachineConfig;
 use crate::drift::References;
 use crate::drift::calibrate::Calibration;
 use crate::drift::metric::Reference;
+use crate::drift::performance::PerformanceReference;
 use crate::model::Model;
 use crate::regime::RegimeTable;
 use crate::types::Timestamp;
 
 pub use codec::{DecodeError, decode, encode};
 pub use file::{BundleFileError, load, save};
+pub use performance::{Labeller, RowLabel, performance_text};
 pub use train::{TrainError, Training, TrainingRow, calibration_text};
 
 /// Everything a machine was trained with.
@@ -86,6 +89,9 @@ pub struct BundleModel {
     /// As `data_drift` of the bundle, for the scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prediction_drift: Option<Calibration>,
+    /// Labelled rows that it was not fitted on; `None` where the training rows had no labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub performance: Option<PerformanceReference>,
 }
 
 /// Where a bundle comes from.
@@ -156,6 +162,9 @@ impl Bundle {
         for model in &self.models {
             if model.prediction_drift.as_ref().is_some_and(|c| !c.is_sound(1)) {
                 return bad("a model's calibration does not fit");
+            }
+            if model.performance.as_ref().is_some_and(|p| !p.is_sound(self.regimes.len())) {
+                return bad("a model's labelled rows do not fit");
             }
             if model.inputs.iter().any(|i| *i >= k) || model.model.inputs() != model.inputs.len() {
                 return bad("a model's inputs are no features");

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::performance::RowLabel;
 use super::{Bundle, BundleModel, Provenance, RegimeReference, contract};
 use crate::config::{MachineConfig, ModelConfig, ModelKind, MonitorConfig};
 use crate::drift::calibrate::{Answer, Calibration, HealthyRows, Subject, calibrate};
@@ -29,6 +30,10 @@ pub struct Training {
     pub units: Vec<u32>,
     /// Healthy rows kept out of model and references, for thresholds; with its own units.
     pub held_back: Option<Box<Training>>,
+    /// What was true at rows, where somebody said so.
+    pub labels: Vec<RowLabel>,
+    /// Rows of a fault, with their labels: no part of references and models. See [`Self::set_faults_aside`].
+    pub faults: Option<Box<Training>>,
 }
 
 /// Why nothing could be learned.
@@ -45,7 +50,7 @@ pub enum TrainError {
 }
 
 /// Of ten rows, the last three are kept from the fit: they give threshold and score references.
-const HELD_OUT: std::ops::Range<usize> = 7..10;
+pub(super) const HELD_OUT: std::ops::Range<usize> = 7..10;
 
 impl Training {
     /// A row of a unit; the rows of several units may come in any order.
@@ -55,7 +60,7 @@ impl Training {
         self.rows.push(row);
     }
 
-    fn unit(&self, row: usize) -> u32 {
+    pub(super) fn unit(&self, row: usize) -> u32 {
         self.units.get(row).copied().unwrap_or(0)
     }
 
@@ -71,6 +76,9 @@ impl Training {
         let data_drift = self.calibrate_data(machine, &envelope, &regimes);
         for (model, config) in models.iter_mut().zip(&machine.models) {
             model.prediction_drift = self.calibrate_prediction(config, &envelope, &regimes, model);
+        }
+        for (k, model) in models.iter_mut().enumerate() {
+            model.performance = self.learn_performance(k, &members, &envelope, &regimes, model);
         }
         let times = || self.rows.iter().map(|r| r.time);
         Ok(Bundle {
@@ -160,6 +168,7 @@ impl Training {
             scores: scores.iter().map(|s| Reference::new(s).ok()).collect(),
             model: trained,
             prediction_drift: None,
+            performance: None,
         })
     }
 

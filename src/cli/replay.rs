@@ -99,6 +99,9 @@ fn report(args: &ReplayArgs, summary: &Summary, seconds: f64) -> anyhow::Result<
         let verdict = if check.units_failing == 0 { "passes" } else { "FAILS" };
         say!("  check {name:<41} {verdict}, failed {} of {} looks", check.failures, check.looks)?;
     }
+    for (model, performance) in &summary.performance {
+        say!("  model {model}: {performance}")?;
+    }
     if summary.unreadable > 0 {
         say!("  {} cells of signals held no number", summary.unreadable)?;
     }

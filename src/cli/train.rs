@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Outcome, RecordedArgs, print_json, rows_progress};
-use crate::bundle::{self, Bundle, calibration_text};
+use crate::bundle::{self, Bundle, calibration_text, performance_text};
 use crate::drift::calibrate::Calibration;
 use crate::pipeline::recorded::Input;
 use crate::pipeline::replay;
@@ -36,7 +36,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
     if args.json {
         let regimes: Vec<_> = regimes().map(|(r, reference)| json!({ "key": &*r.key, "rows": reference.rows })).collect();
         let models: Vec<_> =
-            bundle.models.iter().map(|m| json!({ "name": &*m.name, "kind": m.model.kind(), "threshold": m.threshold })).collect();
+            bundle.models.iter().map(|m| json!({ "name": &*m.name, "kind": m.model.kind(), "threshold": m.threshold, "labels": m.performance.as_ref().map(performance_text) })).collect();
         let rows = bundle.provenance.rows;
         print_json(
             &json!({ "bundle": args.out, "sha256": sha256, "rows": rows, "regimes": regimes, "models": models, "data_drift": calibrated(bundle.data_drift.as_ref(), &bundle) }),
@@ -54,6 +54,9 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
         say!("  model {} ({}), threshold {:.4}", model.name, model.model.kind(), model.threshold)?;
         if let Some(text) = calibrated(model.prediction_drift.as_ref(), &bundle) {
             say!("    prediction drift {text}")?;
+        }
+        if let Some(reference) = &model.performance {
+            say!("    {}", performance_text(reference))?;
         }
     }
     Ok(Outcome::Done)

@@ -53,6 +53,7 @@ pub(super) const SCORE_THRESHOLD: f64 = 1e9;
 pub(super) const WINDOW_ROWS: Bound<u32> = bound(200, 20, 10_000);
 pub(super) const HOP: Bound<u32> = bound(20, 1, 10_000);
 pub(super) const CONSECUTIVE_LIMIT: Bound<u16> = bound(3, 1, 1_000);
+pub(super) const DELAY_ROWS: Bound<u32> = bound(0, 0, 100_000);
 pub(super) const MAX_TESTS: usize = 4;
 /// Lowest and highest threshold of a p-value, of a distance.
 pub(super) const P_THRESHOLD: (f64, f64) = (1e-12, 0.999);

@@ -179,6 +179,16 @@ pub struct MachineConfig {
 }
 
 impl MachineConfig {
+    /// Labels of models, in the order of their channels: after signals and settings.
+    pub fn labels(&self) -> impl Iterator<Item = &LabelConfig> {
+        self.models.iter().filter_map(|m| m.performance.as_ref()).map(|p| &p.label)
+    }
+
+    /// Channels of a frame: signals, settings, labels.
+    pub fn channel_count(&self) -> usize {
+        self.signals.len() + self.settings.len() + self.labels().count()
+    }
+
     /// Index of a channel: signals first, then settings.
     pub fn setting_channel(&self, setting: usize) -> usize {
         self.signals.len() + setting
@@ -332,6 +342,39 @@ pub struct ModelConfig {
     /// Rows in a row beyond the threshold that make a fault; default 5.
     pub fault_rows: u16,
     pub prediction_drift: MonitorConfig,
+    /// `None` where nobody says what was true.
+    pub performance: Option<PerformanceConfig>,
+}
+
+/// Whether a model is right: what was true, and the monitor that compares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PerformanceConfig {
+    pub label: LabelConfig,
+    pub drift: MonitorConfig,
+}
+
+/// Where it is said what was true at a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelConfig {
+    /// `<Model>.label`: name of its channel.
+    pub name: Arc<str>,
+    /// Column in recorded data; a file may lack it.
+    pub column: String,
+    /// `None`: only in recorded data.
+    pub origin: Option<Origin>,
+    /// Values that mean fault, all others mean healthy; empty: numbers above 0 mean fault, and a text is no label.
+    pub fault_values: Vec<LabelValue>,
+    /// Values that mean that nothing is known.
+    pub ignore_values: Vec<LabelValue>,
+    /// A label belongs to the row so many rows before.
+    pub delay_rows: u32,
+}
+
+/// A value of a label; true is 1, false is 0.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LabelValue {
+    Number(f64),
+    Text(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

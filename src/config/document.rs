@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::check::{MODBUS_KEYS, OPCUA_KEYS};
 use super::raw::{
-    RawBuffers, RawCheck, RawGateway, RawMachine, RawModel, RawMonitor, RawReplay, RawReport, RawServer, RawSetting, RawSignal, RawSource,
-    RawStore,
+    RawBuffers, RawCheck, RawGateway, RawLabel, RawMachine, RawModel, RawMonitor, RawPerformance, RawReplay, RawReport, RawServer,
+    RawSetting, RawSignal, RawSource, RawStore,
 };
 use super::read::{Key, Sample, Section};
 
@@ -84,6 +84,11 @@ fn blocks() -> Vec<Block> {
             docs: &[" Watches the model's score; keys as in `machines.data_drift`."],
             ..Block::of::<RawMonitor>("[machines.models.prediction_drift]")
         },
+        Block {
+            set: &[("source", r#""PLC1""#), ("address", r#""GVL_Quality.iScrapCode""#)],
+            ..Block::of::<RawLabel>("[machines.models.label]")
+        },
+        Block::of::<RawPerformance>("[machines.models.performance_drift]"),
         Block::of::<RawCheck>("[[machines.checks]]"),
         Block::of::<RawReport>("[machines.report]"),
         Block::of::<RawBuffers>("[machines.buffers]"),

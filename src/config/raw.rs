@@ -2,7 +2,7 @@
 //!
 //! The doc comments and samples below are the text of `configs/full.toml` (see `document`).
 
-use super::checked::{RegisterType, Security, WordOrder};
+use super::checked::{LabelValue, RegisterType, Security, WordOrder};
 use super::read::{FromToml, Item, Key, Notes, Sample, Section, Span, join, words};
 use crate::drift::Test;
 use crate::drift::calibrate::Budget;
@@ -299,6 +299,49 @@ section! {
         /// Rows in a row beyond the threshold that make a fault; 1 to 10,000.
         fault_rows: u16 = Default("5");
         prediction_drift: RawMonitor = Table;
+        label: RawLabel = Table;
+        performance_drift: RawPerformance = Table;
+    }
+}
+
+section! {
+    /// What was true: a scrap flag, a stop code, an inspection's result. A row with a label tells whether the model was right at it.
+    RawLabel {
+        /// Column in recorded data; a file that lacks it has no labels.
+        column: String = Default(r#""label""#);
+        /// The source it is read from; may be left out where there is only one.
+        source: String = Example(r#""PLC1""#);
+        /// Where the PLC has it, as for a setting. Without it labels are only in recorded data.
+        address: String = Example(r#""GVL_Quality.iScrapCode""#);
+        /// Values, numbers or texts, that mean fault; all others mean healthy. Default: numbers above 0, and `true`.
+        fault_values: Vec<LabelValue> = Example(r#"[2, 3, "scrap"]"#);
+        /// Values that say nothing, such as that of a part that was not inspected.
+        ignore_values: Vec<LabelValue> = Example("[-1]");
+        /// A label belongs to the row so many rows before the one at which it comes; 0 to 100,000.
+        delay_rows: u32 = Default("0");
+        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; coils and discrete inputs are always bool.
+        register_type: RegisterType = Default(r#""f32""#);
+        /// Wanted sampling interval; 1ms to 1h. Default: the source's publishing or poll interval.
+        sampling: Span = Example(r#""100ms""#);
+    }
+}
+
+section! {
+    /// Watches whether the model is right, by its labels: compares the last labelled rows of a combination of settings with labelled
+    /// training rows, or with the first labelled rows where the training had none.
+    RawPerformance {
+        /// Whether it runs.
+        enabled: bool = Default("true");
+        /// One to four tests; all must exceed their threshold, and the model must be wrong more often, for a drift. Without a
+        /// threshold: 0.001 for p-values, 0.1 for distances.
+        /// p-values: fisher_exact z_test chi_squared g_test total_variation. Distances: kullback_leibler psi jensen_shannon hellinger.
+        tests: Vec<RawTest> = Default(r#"["fisher_exact"]"#);
+        /// Labelled rows that a test looks at; 20 to 10,000.
+        window_rows: u32 = Default("200");
+        /// Labelled rows between two evaluations; 1 to window_rows.
+        hop: u32 = Default("20");
+        /// Evaluations in a row with all tests exceeded that make a drift; 1 to 1,000.
+        consecutive_limit: u16 = Default("3");
     }
 }
 

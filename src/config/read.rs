@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::LabelValue;
 use super::fault::{ConfigErrors, Fault, did_you_mean};
 use crate::drift::Test;
 use crate::drift::calibrate::Budget;
@@ -331,6 +332,20 @@ impl FromToml for Budget {
             notes.fault(path, format!("not a false-alarm budget: `{text}`"), Some(hint.into()));
         }
         budget
+    }
+}
+
+impl FromToml for LabelValue {
+    fn from_toml(value: &Item<'_>, path: &str, notes: &mut Notes<'_>) -> Option<Self> {
+        match value.get_ref() {
+            DeValue::String(text) => Some(Self::Text(text.to_string())),
+            DeValue::Boolean(flag) => Some(Self::Number(f64::from(u8::from(*flag)))),
+            DeValue::Float(_) | DeValue::Integer(_) => f64::from_toml(value, path, notes).map(Self::Number),
+            _ => {
+                notes.wrong(value, path, "a number or a text");
+                None
+            }
+        }
     }
 }
 

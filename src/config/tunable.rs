@@ -12,6 +12,7 @@ use super::bounds::{self, Bound};
 use super::check::{hop_fault, learn_fault, threshold_range};
 use super::fault::did_you_mean;
 use super::{MachineConfig, MonitorConfig};
+use crate::drift::{Test, performance};
 use crate::types::{Scalar, ScalarKind};
 
 /// A parameter of a machine that can be changed while it runs.
@@ -49,6 +50,8 @@ enum Watch {
     Data,
     /// Of the model with this index.
     Prediction(usize),
+    /// The same; only models with labels have one.
+    Performance(usize),
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -104,6 +107,9 @@ pub fn tunables(machine: &MachineConfig) -> Vec<Tunable> {
             "Score beyond which a row counts towards a fault; 0: the model's own threshold",
         ));
         list.extend(monitor(&model.prediction_drift, Watch::Prediction(i), &format!("{path}.PredictionDrift")));
+        if let Some(performance) = &model.performance {
+            list.extend(monitor(&performance.drift, Watch::Performance(i), &format!("{path}.PerformanceDrift")));
+        }
     }
     list.extend(monitor(&machine.data_drift, Watch::Data, &format!("{name}.Drift.DataDrift")));
     for (i, check) in machine.checks.iter().enumerate() {
@@ -179,7 +185,7 @@ impl Tunable {
             Parameter::ReportInterval => Scalar::F64(machine.report.interval.map_or(0.0, |i| i.as_secs_f64() / HOUR)),
             Parameter::ScoreThreshold(model) => Scalar::F64(machine.models[model].score_threshold.unwrap_or(0.0)),
             Parameter::Monitor(watch, parameter) => {
-                let monitor = watch.of(machine);
+                let Some(monitor) = watch.of(machine) else { return Scalar::Bool(false) };
                 match parameter {
                     MonitorParameter::Enabled => Scalar::Bool(monitor.enabled),
                     MonitorParameter::WindowRows => Scalar::U32(monitor.window_rows),
@@ -187,8 +193,7 @@ impl Tunable {
                     MonitorParameter::ConsecutiveLimit => Scalar::U16(monitor.consecutive_limit),
                     MonitorParameter::Threshold(test) => {
                         let test = &monitor.tests[test];
-                        let columns = if watch == Watch::Data { machine.features.len() } else { 1 };
-                        Scalar::F64(test.threshold.unwrap_or(test.metric.default_threshold(columns)))
+                        Scalar::F64(test.threshold.unwrap_or(watch.default_threshold(test.metric, machine)))
                     }
                 }
             }
@@ -206,7 +211,7 @@ impl Tunable {
             }
             (Parameter::ScoreThreshold(model), Scalar::F64(v)) => machine.models[model].score_threshold = (*v != 0.0).then_some(*v),
             (Parameter::Monitor(watch, parameter), value) => {
-                let monitor = watch.of_mut(machine);
+                let Some(monitor) = watch.of_mut(machine) else { return };
                 match (parameter, value) {
                     (MonitorParameter::Enabled, Scalar::Bool(v)) => monitor.enabled = *v,
                     (MonitorParameter::WindowRows, Scalar::U32(v)) => monitor.window_rows = *v,
@@ -255,7 +260,7 @@ impl Tunable {
                 refuse(format!("less than a minute: `{value}`; write 0 for none"))
             }
             Parameter::Monitor(watch, parameter) => {
-                let monitor = watch.of(changed);
+                let Some(monitor) = watch.of(changed) else { return Ok(()) };
                 let hop_too_large = hop_fault(monitor.window_rows, monitor.hop).is_some();
                 match parameter {
                     MonitorParameter::WindowRows if hop_too_large => {
@@ -276,17 +281,28 @@ impl Tunable {
 }
 
 impl Watch {
-    fn of(self, machine: &MachineConfig) -> &MonitorConfig {
+    /// `None` where the model has no such monitor.
+    fn of(self, machine: &MachineConfig) -> Option<&MonitorConfig> {
         match self {
-            Self::Data => &machine.data_drift,
-            Self::Prediction(model) => &machine.models[model].prediction_drift,
+            Self::Data => Some(&machine.data_drift),
+            Self::Prediction(model) => Some(&machine.models[model].prediction_drift),
+            Self::Performance(model) => machine.models[model].performance.as_ref().map(|p| &p.drift),
         }
     }
 
-    fn of_mut(self, machine: &mut MachineConfig) -> &mut MonitorConfig {
+    fn of_mut(self, machine: &mut MachineConfig) -> Option<&mut MonitorConfig> {
         match self {
-            Self::Data => &mut machine.data_drift,
-            Self::Prediction(model) => &mut machine.models[model].prediction_drift,
+            Self::Data => Some(&mut machine.data_drift),
+            Self::Prediction(model) => Some(&mut machine.models[model].prediction_drift),
+            Self::Performance(model) => machine.models[model].performance.as_mut().map(|p| &mut p.drift),
+        }
+    }
+
+    fn default_threshold(self, test: Test, machine: &MachineConfig) -> f64 {
+        match self {
+            Self::Data => test.default_threshold(machine.features.len()),
+            Self::Prediction(_) => test.default_threshold(1),
+            Self::Performance(_) => performance::default_threshold(test),
         }
     }
 }
@@ -383,6 +399,7 @@ mod tests {
             name = "Stator"
             [machines.models.prediction_drift]
             tests = ["wasserstein"]
+            [machines.models.label]
             [machines.data_drift]
             tests = [{ metric = "kolmogorov_smirnov", threshold = 0.001 }, "psi"]
         "#;
@@ -407,6 +424,11 @@ mod tests {
             "Motor1.Drift.DataDrift.T2.Threshold",
             "Motor1.Drift.DataDrift.WindowRows",
             "Motor1.Models.Stator.Inference.ScoreThreshold",
+            "Motor1.Models.Stator.PerformanceDrift.ConsecutiveLimit",
+            "Motor1.Models.Stator.PerformanceDrift.Enabled",
+            "Motor1.Models.Stator.PerformanceDrift.Hop",
+            "Motor1.Models.Stator.PerformanceDrift.T1.Threshold",
+            "Motor1.Models.Stator.PerformanceDrift.WindowRows",
             "Motor1.Models.Stator.PredictionDrift.ConsecutiveLimit",
             "Motor1.Models.Stator.PredictionDrift.Enabled",
             "Motor1.Models.Stator.PredictionDrift.Hop",

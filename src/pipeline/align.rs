@@ -45,8 +45,9 @@ impl Aligner {
     /// An aligner without any sample yet.
     pub fn new(config: Arc<MachineConfig>) -> Self {
         let origin = |o: &Option<crate::config::Origin>| o.as_ref().map(|o| o.source);
-        let sources: Vec<_> =
-            config.signals.iter().map(|s| origin(&s.origin)).chain(config.settings.iter().map(|s| origin(&s.origin))).collect();
+        let signals = config.signals.iter().map(|s| origin(&s.origin));
+        let settings = config.settings.iter().map(|s| origin(&s.origin));
+        let sources: Vec<_> = signals.chain(settings).chain(config.labels().map(|l| origin(&l.origin))).collect();
         let channels = sources.iter().map(|_| State::default()).collect();
         Self { config, sources, channels, last_frame: None, next_period: None, stale_told: true, late: 0, lost: 0 }
     }
@@ -106,7 +107,7 @@ impl Aligner {
     /// Every channel has a value at or after `time`: nothing to wait for.
     fn complete(&self, trigger: usize, time: Timestamp) -> bool {
         let newest = |s: &State| s.queue.back().map_or(s.now.source_time, |q| q.source_time);
-        self.channels.iter().enumerate().all(|(k, s)| k == trigger || newest(s) >= time)
+        self.channels.iter().enumerate().all(|(k, s)| k == trigger || self.sources[k].is_none() || newest(s) >= time)
     }
 
     fn periodic(&mut self, period: Duration, now: Timestamp) -> Option<Frame> {

@@ -229,7 +229,7 @@ impl Running {
         });
         self.beside.source = states.max_by_key(|(state, _)| severity(*state));
         if self.beside.channels.is_empty() && verdict.row == 0 {
-            self.beside.channels.resize(self.d.from_file.signals.len() + self.d.from_file.settings.len(), Default::default());
+            self.beside.channels.resize(self.d.from_file.channel_count(), Default::default());
         }
         self.view.update(verdict, &self.beside);
         self.d.verdict.send_if_modified(|shown| {
@@ -265,7 +265,11 @@ impl Running {
             let calibration = bundle.and_then(|b| b.model(&now.name)).and_then(|m| m.prediction_drift.as_ref());
             of(&now.prediction_drift, &file.prediction_drift, calibration)
         });
-        std::iter::once(data).chain(models).collect()
+        let performance = config.models.iter().zip(&file.models).filter_map(|(now, file)| {
+            let (now, file) = (now.performance.as_ref()?, file.performance.as_ref()?);
+            Some(of(&now.drift, &file.drift, None))
+        });
+        std::iter::once(data).chain(models).chain(performance).collect()
     }
 
     fn save_if_due(&mut self) {
@@ -482,9 +486,18 @@ impl Latencies {
     }
 }
 
+/// Fields are only ever appended to the state, and all zeros are an empty one: what an older program has kept reads as if it had them.
+fn read_state(bytes: &[u8]) -> Result<CoreState, postcard::Error> {
+    const APPENDED: usize = 64;
+    match postcard::from_bytes(bytes) {
+        Err(postcard::Error::DeserializeUnexpectedEnd) => postcard::from_bytes(&[bytes, &[0; APPENDED]].concat()),
+        read => read,
+    }
+}
+
 /// Puts a core where it stopped: its state, and the judged rows that its windows held.
 pub fn resume(core: &mut MachineCore, state: &[u8], rows: &[FeatureRow]) -> Result<(), postcard::Error> {
-    let state: CoreState = postcard::from_bytes(state)?;
+    let state = read_state(state)?;
     // Rows in order, of which each window keeps its newest.
     for row in rows.iter().filter(|r| r.flags.judged) {
         if let Some(slot) = row.regime {
@@ -497,4 +510,22 @@ pub fn resume(core: &mut MachineCore, state: &[u8], rows: &[FeatureRow]) -> Resu
         core.continue_after(last.row);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_state_from_before_labels_is_read() {
+        let text = "[[machines]]\nname = \"M\"\nsignals = [\"a\"]\n";
+        let machine = Config::parse(text).unwrap().machines[0].clone();
+        let state = MachineCore::new(machine, "".into(), "M".into(), None).unwrap().state();
+        let bytes = postcard::to_stdvec(&state).unwrap();
+        assert_eq!(read_state(&bytes).unwrap(), state);
+        // No labels are one byte at the end.
+        assert_eq!(read_state(&bytes[..bytes.len() - 1]).unwrap(), state);
+        assert!(read_state(&[0xFF; 8]).is_err());
+    }
 }

@@ -7,6 +7,7 @@ pub mod core;
 #[cfg(feature = "gateway")]
 pub mod driver;
 pub mod full_report;
+mod performance_summary;
 pub mod recorded;
 pub mod replay;
 #[cfg(feature = "gateway")]

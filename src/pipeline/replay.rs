@@ -8,8 +8,9 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::core::MachineCore;
+use super::performance_summary::{self, PerformanceSummary};
 use super::recorded::{FrameReader, Input, RecordedError, TimeBase};
-use crate::bundle::{Bundle, ContractError, TrainError, Training};
+use crate::bundle::{Bundle, ContractError, Labeller, TrainError, Training};
 use crate::config::{MachineConfig, ReplayConfig};
 use crate::types::{Contributor, DriftStatus, Event, EventKind, NotEvaluated, RegimeState, Timestamp, Verdict};
 
@@ -63,7 +64,7 @@ fn collect(recorded: &Recorded, inputs: &[Input], progress: Progress<'_>) -> Res
     let mut units_before = 0;
     for input in inputs {
         let mut reader = FrameReader::open(input, &recorded.machine, &recorded.replay, &recorded.set)?;
-        let mut cores: Vec<MachineCore> = Vec::new();
+        let mut cores: Vec<(MachineCore, Labeller)> = Vec::new();
         loop {
             let read = reader.rows_read();
             if read.is_multiple_of(PROGRESS_EVERY) {
@@ -73,16 +74,20 @@ fn collect(recorded: &Recorded, inputs: &[Input], progress: Progress<'_>) -> Res
             if unit == cores.len() {
                 let mut machine = (*recorded.machine).clone();
                 machine.learn_rows = 0;
-                cores.push(MachineCore::new(Arc::new(machine), recorded.config_hash.clone(), "".into(), None)?);
+                let labeller = Labeller::new(&machine);
+                cores.push((MachineCore::new(Arc::new(machine), recorded.config_hash.clone(), "".into(), None)?, labeller));
             }
-            let core = &mut cores[unit];
+            let (core, labeller) = &mut cores[unit];
             core.prepare(reader.frame(unit));
-            if let Some(row) = core.training_row() {
+            let index = core.training_row().map(|row| {
                 training.push(units_before + unit as u32, row);
-            }
+                training.rows.len() - 1
+            });
+            labeller.step(&mut training, index, core.truths());
         }
         units_before += cores.len() as u32;
     }
+    training.set_faults_aside();
     Ok(training)
 }
 
@@ -121,6 +126,9 @@ pub struct Summary {
     pub checks: BTreeMap<String, CheckCount>,
     /// Cells of signals that held no number.
     pub unreadable: u64,
+    /// How right each model with labels was.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub performance: BTreeMap<String, PerformanceSummary>,
 }
 
 /// How one named check went.
@@ -164,14 +172,19 @@ pub fn replay(
             }
             let step = cores[unit].step(reader.frame(unit));
             summary.count(step.verdict);
+            performance_summary::count(&mut summary.performance, &recorded.machine, step.verdict);
             for event in step.events {
                 summary.count_event(event);
+                performance_summary::count_event(&mut summary.performance, event);
                 if let Some(out) = events.as_deref_mut() {
                     write_line(out, event, &file, reader.time_base()).map_err(ReplayError::Events)?;
                 }
             }
         }
         cores.iter().for_each(|core| summary.count_checks(core.verdict()));
+        for core in &cores {
+            performance_summary::close_unit(&mut summary.performance, &recorded.machine, core);
+        }
         read_before += reader.rows_read();
         summary.unreadable += reader.unreadable;
     }
@@ -197,7 +210,7 @@ impl Summary {
             Some(NotEvaluated::BadSetting) => self.bad_setting += 1,
             Some(NotEvaluated::BadInputs) => self.bad_inputs += 1,
             Some(NotEvaluated::Learning) => self.learning += 1,
-            Some(NotEvaluated::NoReference | NotEvaluated::FaultActive | NotEvaluated::Suspended) | None => {}
+            Some(NotEvaluated::NoReference | NotEvaluated::FaultActive | NotEvaluated::Suspended | NotEvaluated::NoLabels) | None => {}
         }
         self.evaluations += u64::from(verdict.monitors.first().is_some_and(|m| m.evaluated));
     }
@@ -247,6 +260,7 @@ pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
         EventKind::Note { .. } => "note",
         EventKind::Check { .. } => "check",
         EventKind::Contributors { .. } => "contributors",
+        EventKind::Statement { .. } => "statement",
     };
     put("event", json!(name));
     for key in ["monitor", "status", "regime", "feature", "value", "threshold"] {
@@ -317,6 +331,16 @@ pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
             put("feature", json!(feature.as_deref()));
             put("value", number(Some(*value)));
             put("threshold", number(Some(*limit)));
+        }
+        EventKind::Statement { model, statement, labels, regime, error_rate, reference, estimate } => {
+            put("monitor", json!(&**model));
+            put("regime", json!(regime.as_deref()));
+            put("statement", json!(statement.name()));
+            put("text", json!(statement.text(*labels)));
+            put("labels", json!(labels));
+            put("error_rate", number(*error_rate));
+            put("reference_error_rate", number(*reference));
+            put("estimated_error_rate", number(*estimate));
         }
     }
     Json::Object(object)

@@ -43,6 +43,10 @@ const TEST_SLOTS: usize = 4;
 const FEATURE_DETAILS: [&str; 9] =
     ["PValue", "ReferenceMean", "CurrentMean", "ReferenceStdDev", "CurrentStdDev", "MissingRate", "Shift", "Direction", "Since"];
 
+/// Optional children of a monitor of labels.
+const PERFORMANCE_DETAILS: [&str; 8] =
+    ["Statement", "ErrorRate", "ReferenceErrorRate", "Precision", "Recall", "LabelledRows", "EstimatedErrorRate", "EstimatedErrorLimit"];
+
 /// What a writable parameter shows beside its value.
 const PARAMETER_DETAILS: [&str; 4] = ["DefaultValue", "LastChangedTime", "LastChangedBy", "LastErrorText"];
 
@@ -204,7 +208,13 @@ fn add_model(nodes: &mut Instantiator<'_>, machine: &str, model: &ModelConfig) -
     let models = join(machine, "Models");
     let path = join(&models, &model.name);
     nodes.object(&path, &node_id(&models), &model.name, "ModelManagementType")?;
-    describe_monitor(nodes, &join(&path, "PredictionDrift"), DriftKind::PredictionDrift, &model.prediction_drift)
+    describe_monitor(nodes, &join(&path, "PredictionDrift"), DriftKind::PredictionDrift, &model.prediction_drift)?;
+    let Some(performance) = &model.performance else { return Ok(()) };
+    nodes.optional(&path, "ModelManagementType", "PerformanceDrift")?;
+    nodes.optional(&join(&path, "Inference"), "InferenceType", "Confidence")?;
+    let monitor = join(&path, "PerformanceDrift");
+    PERFORMANCE_DETAILS.iter().try_for_each(|detail| nodes.optional(&monitor, "DriftMonitorType", detail))?;
+    describe_monitor(nodes, &monitor, DriftKind::PerformanceDrift, &performance.drift)
 }
 
 /// What a monitor is: its kind, which tests it has. All slots exist, so that bindings stay valid.

@@ -41,6 +41,8 @@ range = [-40.0, 200.0]
 [[machines.models]]
 name = "Stator"
 inputs = ["Flux_rms"]
+[machines.models.label]
+address = "ns=4;s=GVL.iScrap"
 [machines.data_drift]
 tests = ["kolmogorov_smirnov", "wasserstein"]
 "#;

@@ -9,8 +9,8 @@ use super::NodeUpdate;
 use crate::config::{FeatureKind, MachineConfig, Shape};
 use crate::drift::ABOVE;
 use crate::types::{
-    BufferState, Cause, Channel, DriftKind, DriftStatus, Event, EventKind, Health, ModelState, MonitorReport, Quality, ReportState, Scalar,
-    SourceState, Timestamp, Verdict,
+    BufferState, Cause, Channel, DriftKind, DriftStatus, Event, EventKind, Health, ModelState, MonitorReport, PerformanceReport, Quality,
+    RegimePerformance, ReportState, Scalar, SourceState, Statement, Timestamp, Verdict,
 };
 
 /// Lines of the log that panels show.
@@ -123,6 +123,12 @@ impl MachineView {
         for (k, model) in config.models.iter().enumerate() {
             models(&mut w, m, &model.name, k, verdict, beside);
             monitor(&mut w, &format!("{m}.Models.{}.PredictionDrift", model.name), &config, verdict, beside, 1 + k);
+        }
+        let labelled = config.models.iter().enumerate().filter(|(_, model)| model.performance.is_some());
+        for (at, (k, model)) in labelled.enumerate() {
+            let path = format!("{m}.Models.{}.PerformanceDrift", model.name);
+            monitor(&mut w, &path, &config, verdict, beside, 1 + config.models.len() + at);
+            performance(&mut w, m, &model.name, verdict.models[k].performance.as_ref(), verdict.regime.slot);
         }
         monitor(&mut w, &format!("{m}.Drift.DataDrift"), &config, verdict, beside, 0);
         features(&mut w, m, &config, verdict);
@@ -249,9 +255,13 @@ fn machine(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
 }
 
 fn status_text(verdict: &Verdict) -> String {
-    match verdict.not_evaluated {
-        Some(reason) => format!("{}: {}", verdict.status, reason.text()),
-        None => verdict.status.name().into(),
+    let statements = verdict.models.iter().filter_map(|m| m.performance.as_ref());
+    // What labels say comes first; a model that is worse before one that is fine.
+    let statement = statements.max_by_key(|p| (p.statement.is_worse(), p.statement != Statement::Unknown));
+    match (verdict.not_evaluated, statement) {
+        (Some(reason), _) => format!("{}: {}", verdict.status, reason.text()),
+        (None, Some(p)) if p.statement != Statement::Unknown => format!("{}: {}", verdict.status, p.statement.text(p.labels)),
+        (None, _) => verdict.status.name().into(),
     }
 }
 
@@ -357,12 +367,28 @@ fn models(w: &mut Walk<'_>, m: &str, model: &str, k: usize, verdict: &Verdict, b
     let text = if report.score.is_nan() { "none" } else { ["normal", "anomaly"][usize::from(report.anomaly)] };
     w.words(|| i("PredictionText"), text);
     w.flag(|| i("Trusted"), report.trust.is_trusted());
-    w.words(|| i("TrustText"), report.trust.text());
+    w.words(|| i("TrustText"), &report.trust.text());
     w.words(|| i("PredictionId"), &format!("{m}-{}", verdict.row));
     w.moment(|| i("PredictionTime"), verdict.time);
     w.number(|| i("Latency"), beside.latency.0);
     w.number(|| i("LatencyP99"), beside.latency.1);
     w.count(|| i("InferenceCount"), beside.inferences);
+}
+
+/// Figures of the present regime, or of the one that the statement is of.
+fn performance(w: &mut Walk<'_>, m: &str, model: &str, report: Option<&PerformanceReport>, slot: Option<u16>) {
+    let p = |name: &str| format!("{m}.Models.{model}.PerformanceDrift.{name}");
+    let at = report.and_then(|r| r.regimes.get(usize::from(slot.or(r.regime)?)));
+    let number = |of: fn(&RegimePerformance) -> f64| at.map_or(f64::NAN, of);
+    w.number(|| format!("{m}.Models.{model}.Inference.Confidence"), report.map_or(f64::NAN, |r| r.confidence));
+    w.words(|| p("Statement"), &report.map_or_else(String::new, |r| r.statement.text(r.labels)));
+    w.number(|| p("ErrorRate"), number(|r| r.window.error_rate()));
+    w.number(|| p("ReferenceErrorRate"), number(|r| r.reference.error_rate()));
+    w.number(|| p("Precision"), number(|r| r.window.precision()));
+    w.number(|| p("Recall"), number(|r| r.window.recall()));
+    w.count(|| p("LabelledRows"), at.map_or(0, |r| u32::try_from(r.total.total()).unwrap_or(u32::MAX)));
+    w.number(|| p("EstimatedErrorRate"), number(|r| r.estimate));
+    w.number(|| p("EstimatedErrorLimit"), number(|r| r.band.1));
 }
 
 fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdict, beside: &Beside, k: usize) {
@@ -511,6 +537,9 @@ pub fn sentence(event: &Event) -> Option<String> {
         EventKind::Reference { regime, rows } => format!("{} reference learned for {regime} from {rows} rows", event.unit),
         EventKind::Parameter { path, old, new, user, refused: None } => format!("{path}: {old} -> {new} by {user}"),
         EventKind::Parameter { path, new, user, refused: Some(why), .. } => format!("{path}: {new} by {user} refused: {why}"),
+        EventKind::Statement { model, statement, labels, regime, .. } => {
+            format!("{} {model}: {}{}", event.unit, statement.text(*labels), of(regime))
+        }
         EventKind::Note { text } => text.clone(),
         EventKind::Contributors { monitor, features, .. } => {
             let named: Vec<_> = features.iter().map(|f| format!("{} {} since {}", f.feature, f.direction.name(), f.since)).collect();

@@ -50,7 +50,7 @@ impl MachineLayout {
         let features = machine.features.iter().map(|f| &f.name);
         Self {
             name: Arc::clone(&machine.name),
-            frames: fingerprint(signals.chain(machine.settings.iter().map(|s| &s.name))),
+            frames: fingerprint(signals.chain(machine.settings.iter().map(|s| &s.name)).chain(machine.labels().map(|l| &l.name))),
             features: fingerprint(features.chain(machine.models.iter().map(|m| &m.name))),
         }
     }

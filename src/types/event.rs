@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BufferReason, BufferState, Direction, DriftStatus, RegimeState, Timestamp};
+use super::{BufferReason, BufferState, Direction, DriftStatus, RegimeState, Statement, Timestamp};
 
 /// Something that changed, at one row of one unit (machine). A line of the events file.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -48,6 +48,19 @@ pub enum EventKind {
     Check { check: Arc<str>, passed: bool, regime: Option<Arc<str>>, feature: Option<Arc<str>>, value: f64, limit: f64 },
     /// What drives a monitor's warning or drift: its features with the largest indexes, largest first. Follows its status.
     Contributors { monitor: Arc<str>, regime: Option<Arc<str>>, features: Vec<Contributor> },
+    /// What data and labels together say of a model has changed.
+    Statement {
+        model: Arc<str>,
+        statement: Statement,
+        /// Labels it rests on.
+        labels: u32,
+        regime: Option<Arc<str>>,
+        /// Error rate of the last labelled rows of that regime, and the reference's.
+        error_rate: Option<f64>,
+        reference: Option<f64>,
+        /// Error rate estimated without labels.
+        estimate: Option<f64>,
+    },
 }
 
 /// A feature's part in a warning or drift.

@@ -24,7 +24,7 @@ impl Channel {
     }
 }
 
-/// All values of a machine at one time: its signals in the order of the configuration, then its settings.
+/// All values of a machine at one time: its signals in the order of the configuration, its settings, the labels of its models.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Frame {
     pub time: Timestamp,

@@ -64,5 +64,5 @@ code_list! {
 }
 code_list! {
     /// Why a buffer collects.
-    BufferReason { None = 0, DataDrift = 1, PredictionDrift = 2, OutOfEnvelope = 3, FaultDetected = 4, OperatorRequest = 5, Scheduled = 6 }
+    BufferReason { None = 0, DataDrift = 1, PredictionDrift = 2, OutOfEnvelope = 3, FaultDetected = 4, OperatorRequest = 5, Scheduled = 6, PerformanceDrift = 7 }
 }

@@ -1,8 +1,9 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BufferReason, BufferState, DriftKind, DriftStatus, RegimeState, Timestamp};
+use super::{BufferReason, BufferState, DriftKind, DriftStatus, PerformanceReport, RegimeState, Timestamp};
 
 /// Why a row is not judged.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ pub enum NotEvaluated {
     FaultActive,
     /// An operator has suspended the monitoring.
     Suspended,
+    /// Of a performance monitor: no label has come yet.
+    NoLabels,
 }
 
 impl NotEvaluated {
@@ -40,6 +43,7 @@ impl NotEvaluated {
             Self::Learning => "learning the reference",
             Self::FaultActive => "a machine fault is active",
             Self::Suspended => "suspended by an operator",
+            Self::NoLabels => "no labels",
         }
     }
 }
@@ -61,27 +65,47 @@ pub enum Trust {
     #[default]
     NoModel,
     Learning,
+    /// As `TrustedDataDrift`, and so many labels say that the model is right.
+    TrustedConfirmed {
+        labels: u32,
+    },
+    /// As `TrustedDataDrift`, and the error estimated without labels is ordinary.
+    TrustedEstimated,
+    /// No drift, but some sign that the model may have become worse.
+    TrustedMaybeWorse,
+    /// Labels say that the model has become worse.
+    PerformanceDrift {
+        data_changed: bool,
+    },
 }
 
 impl Trust {
     pub const fn is_trusted(self) -> bool {
-        matches!(self, Self::Trusted | Self::TrustedDataDrift)
+        matches!(
+            self,
+            Self::Trusted | Self::TrustedDataDrift | Self::TrustedConfirmed { .. } | Self::TrustedEstimated | Self::TrustedMaybeWorse
+        )
     }
 
     /// ASCII text for `TrustText`.
-    pub const fn text(self) -> &'static str {
-        match self {
+    pub fn text(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Trusted => "trusted",
             Self::TrustedDataDrift => "data changed, model fine",
+            Self::TrustedConfirmed { labels } => return format!("data changed, model fine (confirmed by {labels} labels)").into(),
+            Self::TrustedEstimated => "data changed, model fine (estimated, no labels)",
+            Self::TrustedMaybeWorse => "trusted, but the model may be worse",
             Self::Outside => "not trusted: outside the trained envelope",
             Self::Transient => "not trusted: settings are changing",
             Self::NotProducing => "not trusted: machine not producing",
             Self::BadSetting => "not trusted: a setting has no good value",
             Self::BadInputs => "not trusted: an input is stale or bad",
             Self::PredictionDrift => "not trusted: the model's predictions have drifted",
+            Self::PerformanceDrift { data_changed: true } => "not trusted: model worse",
+            Self::PerformanceDrift { data_changed: false } => "not trusted: model worse, data unchanged",
             Self::NoModel => "not trusted: no model",
             Self::Learning => "not trusted: still learning",
-        }
+        })
     }
 }
 
@@ -129,7 +153,7 @@ pub struct TestReport {
 /// One monitor at the present row.
 #[derive(Clone, PartialEq, Debug)]
 pub struct MonitorReport {
-    /// `DataDrift`, or `<Model>.PredictionDrift`.
+    /// `DataDrift`, `<Model>.PredictionDrift`, or `<Model>.PerformanceDrift`.
     pub name: Arc<str>,
     pub kind: DriftKind,
     pub status: DriftStatus,
@@ -235,6 +259,8 @@ pub struct ModelReport {
     /// Confirmed over several rows.
     pub fault: bool,
     pub trust: Trust,
+    /// `None` where nobody says what was true.
+    pub performance: Option<PerformanceReport>,
 }
 
 /// One retraining buffer B01..B04.
@@ -289,6 +315,7 @@ pub struct Verdict {
     pub top_feature: Option<u16>,
     pub top_model: Option<u16>,
     pub last_change: Timestamp,
+    /// `DataDrift`, then `PredictionDrift` of each model, then `PerformanceDrift` of each model that has labels.
     pub monitors: Vec<MonitorReport>,
     pub feature_reports: Vec<FeatureReport>,
     pub models: Vec<ModelReport>,

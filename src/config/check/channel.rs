@@ -1,9 +1,9 @@
 //! Channels: signals and settings, and where they come from.
 
 use super::{bounds, join};
-use crate::config::raw::{RawBlock, RawSetting, RawSignal};
+use crate::config::raw::{RawBlock, RawLabel, RawSetting, RawSignal};
 use crate::config::read::{Notes, Span};
-use crate::config::{Conditioning, Origin, RegisterType, SettingConfig, Shape, SignalConfig, SourceConfig, SourceKind};
+use crate::config::{Conditioning, LabelConfig, Origin, RegisterType, SettingConfig, Shape, SignalConfig, SourceConfig, SourceKind};
 
 /// A signal without its features.
 pub(super) fn signal(raw: &RawSignal, path: &str, sources: &[SourceConfig], notes: &mut Notes<'_>) -> SignalConfig {
@@ -42,6 +42,32 @@ pub(super) fn setting(raw: RawSetting, path: &str, sources: &[SourceConfig], not
         unit: raw.unit.clone().unwrap_or_default(),
         conditioning: conditioning(raw, path, notes),
         name,
+    }
+}
+
+/// The labels of a model. Where there are sources, one without an address is in recorded data only.
+pub(super) fn label(raw: RawLabel, model: &str, path: &str, sources: &[SourceConfig], notes: &mut Notes<'_>) -> LabelConfig {
+    let origin = RawOrigin {
+        source: raw.source.as_deref(),
+        address: raw.address.as_deref(),
+        register_type: raw.register_type,
+        sampling: raw.sampling,
+        scale: None,
+        offset: None,
+    };
+    let live = raw.address.is_some() || raw.source.is_some();
+    let (faults, ignored) = (raw.fault_values.unwrap_or_default(), raw.ignore_values.unwrap_or_default());
+    if let Some(value) = faults.iter().position(|v| ignored.contains(v)) {
+        let hint = "a value means fault, or it means nothing: remove it from one of the two lists";
+        notes.fault(&format!("{path}.fault_values[{value}]"), "this value is in ignore_values as well", hint.to_string());
+    }
+    LabelConfig {
+        name: format!("{model}.label").into(),
+        column: column(raw.column.as_deref(), "label", path, notes),
+        origin: if live { origin.check(path, sources, notes) } else { None },
+        fault_values: faults,
+        ignore_values: ignored,
+        delay_rows: notes.within(&join(path, "delay_rows"), raw.delay_rows, bounds::DELAY_ROWS),
     }
 }
 

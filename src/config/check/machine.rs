@@ -1,11 +1,11 @@
 //! Machines: their clock, channels, models and monitors.
 
 use super::{Names, bounds, channel, checks, feature, join, monitor};
-use crate::config::raw::{Kind, RawMachine, RawModel};
+use crate::config::raw::{Kind, RawLabel, RawMachine, RawModel, RawPerformance};
 use crate::config::read::Notes;
 use crate::config::{
-    BufferConfig, Comparison, Condition, FeatureConfig, FrameClock, MachineConfig, ModelConfig, ModelKind, SettingConfig, Shape,
-    SignalConfig, SourceConfig, StoreConfig,
+    BufferConfig, Comparison, Condition, FeatureConfig, FrameClock, MachineConfig, ModelConfig, ModelKind, PerformanceConfig,
+    SettingConfig, Shape, SignalConfig, SourceConfig, StoreConfig,
 };
 
 /// Names that the address space uses itself at the root.
@@ -39,7 +39,7 @@ pub(super) fn machine(
         min_reference_rows: notes.within(&join(path, "min_reference_rows"), raw.min_reference_rows, bounds::MIN_REFERENCE_ROWS),
         learn_rows: notes.within(&join(path, "learn_rows"), raw.learn_rows, bounds::LEARN_ROWS),
         baseline_rows: notes.within(&join(path, "baseline_rows"), raw.baseline_rows, bounds::BASELINE_ROWS),
-        models: models(raw.models.take().unwrap_or_default(), &features, path, notes),
+        models: models(raw.models.take().unwrap_or_default(), &features, sources, path, notes),
         data_drift: monitor::monitor(raw.data_drift.take(), &join(path, "data_drift"), notes),
         checks: checks::checks(raw.checks.take().unwrap_or_default(), &features, path, notes),
         report: checks::report(raw.report.take().unwrap_or_default(), &join(path, "report"), notes),
@@ -139,18 +139,26 @@ fn number(text: &str) -> Option<f64> {
     }
 }
 
-fn models(raw: Vec<RawModel>, features: &[FeatureConfig], machine: &str, notes: &mut Notes<'_>) -> Vec<ModelConfig> {
+fn models(
+    raw: Vec<RawModel>,
+    features: &[FeatureConfig],
+    sources: &[SourceConfig],
+    machine: &str,
+    notes: &mut Notes<'_>,
+) -> Vec<ModelConfig> {
     let mut names = Names::default();
     let check = |(i, raw)| {
         let path = format!("{machine}.models[{i}]");
-        let model = model(raw, features, &path, notes);
+        let model = model(raw, features, sources, &path, notes);
         names.claim(&model.name, join(&path, "name"), "model", notes);
         model
     };
     raw.into_iter().enumerate().map(check).collect()
 }
 
-fn model(raw: RawModel, features: &[FeatureConfig], path: &str, notes: &mut Notes<'_>) -> ModelConfig {
+fn model(mut raw: RawModel, features: &[FeatureConfig], sources: &[SourceConfig], path: &str, notes: &mut Notes<'_>) -> ModelConfig {
+    let name = notes.name(raw.name.take(), path);
+    let performance = performance(raw.label.take(), raw.performance_drift.take(), &name, path, sources, notes);
     let contamination = raw.contamination.unwrap_or(bounds::CONTAMINATION);
     if !(0.0..0.5).contains(&contamination) {
         notes.fault(&join(path, "contamination"), format!("out of range: `{contamination}`"), Some("at least 0, below 0.5".to_string()));
@@ -160,7 +168,7 @@ fn model(raw: RawModel, features: &[FeatureConfig], path: &str, notes: &mut Note
         notes.fault(&join(path, "score_threshold"), format!("out of range: `{threshold}`"), hint);
     }
     ModelConfig {
-        name: notes.name(raw.name, path),
+        name,
         kind: match raw.kind.unwrap_or(Kind::IsolationForest) {
             Kind::IsolationForest => ModelKind::IsolationForest {
                 trees: notes.within(&join(path, "trees"), raw.trees, bounds::TREES),
@@ -177,7 +185,26 @@ fn model(raw: RawModel, features: &[FeatureConfig], path: &str, notes: &mut Note
         score_threshold: raw.score_threshold,
         fault_rows: notes.within(&join(path, "fault_rows"), raw.fault_rows, bounds::FAULT_ROWS),
         prediction_drift: monitor::monitor(raw.prediction_drift, &join(path, "prediction_drift"), notes),
+        performance,
     }
+}
+
+/// Labels and the monitor of the model's errors; the monitor alone has nothing to watch.
+fn performance(
+    label: Option<RawLabel>,
+    drift: Option<RawPerformance>,
+    model: &str,
+    path: &str,
+    sources: &[SourceConfig],
+    notes: &mut Notes<'_>,
+) -> Option<PerformanceConfig> {
+    let at = join(path, "performance_drift");
+    if label.is_none() && drift.is_some() {
+        let hint = "say where labels come from: add a table [machines.models.label]";
+        notes.fault(&at, "performance cannot be watched without labels", hint.to_string());
+    }
+    let label = channel::label(label?, model, &join(path, "label"), sources, notes);
+    Some(PerformanceConfig { label, drift: monitor::performance(drift.unwrap_or_default(), &at, notes) })
 }
 
 fn inputs(raw: Option<Vec<String>>, features: &[FeatureConfig], model: &str, notes: &mut Notes<'_>) -> Vec<usize> {
@@ -233,6 +260,7 @@ fn check_paths(machine: &MachineConfig, path: &str, notes: &mut Notes<'_>) {
     }
     for (i, model) in machine.models.iter().enumerate() {
         let at = format!("{path}.models[{i}].name");
-        check(at, format!("{name}.Models.{}.PredictionDrift.T1.Threshold.LastChangedTime", model.name));
+        let monitor = if model.performance.is_some() { "PerformanceDrift" } else { "PredictionDrift" };
+        check(at, format!("{name}.Models.{}.{monitor}.T1.Threshold.LastChangedTime", model.name));
     }
 }

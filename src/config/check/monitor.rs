@@ -1,10 +1,10 @@
 //! Monitors: metrics, thresholds, windows.
 
 use super::{bounds, join};
-use crate::config::raw::{RawMonitor, RawTest};
+use crate::config::raw::{RawMonitor, RawPerformance, RawTest};
 use crate::config::read::Notes;
 use crate::config::{MonitorConfig, TestConfig};
-use crate::drift::{Metric, Test};
+use crate::drift::{Metric, Test, performance};
 
 pub(super) fn monitor(raw: Option<RawMonitor>, path: &str, notes: &mut Notes<'_>) -> MonitorConfig {
     let raw = raw.unwrap_or_default();
@@ -18,9 +18,10 @@ pub(super) fn monitor(raw: Option<RawMonitor>, path: &str, notes: &mut Notes<'_>
         notes.fault(&join(path, "hop"), message, hint);
     }
     let enabled = raw.enabled.unwrap_or(true);
+    let default = default_metric(window_rows);
     MonitorConfig {
         enabled,
-        tests: tests(raw.tests, enabled, window_rows, &join(path, "tests"), notes),
+        tests: tests(raw.tests, enabled, default, &NUMBERS, &join(path, "tests"), notes),
         window_rows,
         hop,
         consecutive_limit: notes.within(
@@ -32,6 +33,36 @@ pub(super) fn monitor(raw: Option<RawMonitor>, path: &str, notes: &mut Notes<'_>
     }
 }
 
+/// The monitor of right and wrong predictions.
+pub(super) fn performance(raw: RawPerformance, path: &str, notes: &mut Notes<'_>) -> MonitorConfig {
+    let window_rows = notes.within(&join(path, "window_rows"), raw.window_rows, bounds::WINDOW_ROWS);
+    let hop = notes.within(&join(path, "hop"), raw.hop, bounds::HOP);
+    if bounds::WINDOW_ROWS.min <= window_rows
+        && let Some((message, hint)) = hop_fault(window_rows, hop)
+    {
+        notes.fault(&join(path, "hop"), message, hint);
+    }
+    let enabled = raw.enabled.unwrap_or(true);
+    MonitorConfig {
+        enabled,
+        tests: tests(raw.tests, enabled, Metric::FisherExact, &OUTCOMES, &join(path, "tests"), notes),
+        window_rows,
+        hop,
+        consecutive_limit: notes.within(&join(path, "consecutive_limit"), raw.consecutive_limit, bounds::CONSECUTIVE_LIMIT),
+        budget: None,
+    }
+}
+
+/// What a monitor looks at, and which tests can.
+struct Watched {
+    allows: fn(Test) -> bool,
+    refusal: &'static str,
+}
+
+const NUMBERS: Watched =
+    Watched { allows: |t| !is_categorical_only(t), refusal: "only for categories, but features and scores are numbers" };
+const OUTCOMES: Watched = Watched { allows: performance::is_applicable, refusal: "only for numbers, but a prediction is right or wrong" };
+
 /// What is wrong with a hop for this window, and what to do.
 pub(in crate::config) fn hop_fault(window_rows: u32, hop: u32) -> Option<(String, String)> {
     (hop > window_rows).then(|| {
@@ -39,9 +70,16 @@ pub(in crate::config) fn hop_fault(window_rows: u32, hop: u32) -> Option<(String
     })
 }
 
-fn tests(raw: Option<Vec<RawTest>>, enabled: bool, window_rows: u32, path: &str, notes: &mut Notes<'_>) -> Vec<TestConfig> {
+fn tests(
+    raw: Option<Vec<RawTest>>,
+    enabled: bool,
+    default: Metric,
+    watched: &Watched,
+    path: &str,
+    notes: &mut Notes<'_>,
+) -> Vec<TestConfig> {
     let Some(raw) = raw else {
-        return vec![TestConfig { metric: default_metric(window_rows).into(), threshold: None }];
+        return vec![TestConfig { metric: default.into(), threshold: None }];
     };
     if raw.is_empty() && enabled {
         notes.fault(path, "no test: `[]`", Some("name a metric, or set enabled = false".to_string()));
@@ -58,7 +96,7 @@ fn tests(raw: Option<Vec<RawTest>>, enabled: bool, window_rows: u32, path: &str,
         if tests.iter().any(|t| t.metric == metric) {
             notes.fault(&path, format!("second test with this metric: `{metric}`"), Some("one test a metric".to_string()));
         }
-        check_test(metric, raw.threshold, &path, notes);
+        check_test(metric, raw.threshold, watched, &path, notes);
         tests.push(TestConfig { metric, threshold: raw.threshold });
     }
     tests
@@ -69,14 +107,10 @@ fn default_metric(window_rows: u32) -> Metric {
     if window_rows <= 1_000 { Metric::KolmogorovSmirnov } else { Metric::Wasserstein }
 }
 
-fn check_test(metric: Test, threshold: Option<f64>, path: &str, notes: &mut Notes<'_>) {
-    if is_categorical_only(metric) {
-        let known: Vec<_> = Test::all().filter(|t| !is_categorical_only(*t)).map(Test::name).collect();
-        notes.fault(
-            path,
-            format!("only for categories, but features and scores are numbers: `{metric}`"),
-            format!("use one of {}", known.join(", ")),
-        );
+fn check_test(metric: Test, threshold: Option<f64>, watched: &Watched, path: &str, notes: &mut Notes<'_>) {
+    if !(watched.allows)(metric) {
+        let known: Vec<_> = Test::all().filter(|t| (watched.allows)(*t)).map(Test::name).collect();
+        notes.fault(path, format!("{}: `{metric}`", watched.refusal), format!("use one of {}", known.join(", ")));
     }
     let (min, max) = threshold_range(metric);
     if let Some(threshold) = threshold

@@ -25,7 +25,9 @@ impl MachineCore {
                 self.check(slot);
             }
         }
+        self.follow_labels(slot);
         self.report_monitors(slot);
+        self.report_performance();
         self.report_models();
         self.report_machine();
         if let (Some(slot), None) = (slot, self.now.not_evaluated) {
@@ -89,14 +91,18 @@ impl MachineCore {
             Some(NotEvaluated::BadInputs) => return Trust::BadInputs,
             Some(NotEvaluated::NoReference) => return Trust::NoModel,
             Some(NotEvaluated::Learning) => return Trust::Learning,
-            Some(NotEvaluated::FaultActive | NotEvaluated::Suspended) | None => {}
+            Some(NotEvaluated::FaultActive | NotEvaluated::Suspended | NotEvaluated::NoLabels) | None => {}
         }
         let Some(model) = self.bundle.as_ref().and_then(|b| b.model(&self.config.models[k].name)) else { return Trust::NoModel };
         let missing = model.inputs.iter().any(|i| self.now.extracted.values.get(*i).is_none_or(|x| x.is_nan()));
         if missing || self.now.extracted.uncertain {
             Trust::BadInputs
+        } else if let Some(worse @ Trust::PerformanceDrift { .. }) = self.performance_trust(k) {
+            worse
         } else if self.models[k].monitor.status() == Some(DriftStatus::Drift) {
             Trust::PredictionDrift
+        } else if let Some(trust) = self.performance_trust(k) {
+            trust
         } else if self.data.status() == Some(DriftStatus::Drift) {
             Trust::TrustedDataDrift
         } else {
@@ -122,9 +128,14 @@ impl MachineCore {
     fn collect(&mut self, slot: u16) {
         let data = self.data.regime_status(slot).unwrap_or(DriftStatus::OK);
         let prediction = self.models.iter().filter_map(|m| m.monitor.regime_status(slot)).max_by_key(|s| s.code());
-        let prediction = prediction.unwrap_or(DriftStatus::OK);
-        let (status, reason) =
-            if prediction.code() > data.code() { (prediction, BufferReason::PredictionDrift) } else { (data, BufferReason::DataDrift) };
+        let performance = self.models.iter().filter_map(|m| m.performance.as_ref()?.monitor.regime_status(slot)).max_by_key(|s| s.code());
+        let monitors = [
+            (performance.unwrap_or(DriftStatus::OK), BufferReason::PerformanceDrift),
+            (prediction.unwrap_or(DriftStatus::OK), BufferReason::PredictionDrift),
+            (data, BufferReason::DataDrift),
+        ];
+        // The last of the worst: data drift comes first where it is as bad.
+        let (status, reason) = monitors.into_iter().max_by_key(|(s, _)| s.code()).unwrap_or((data, BufferReason::DataDrift));
         let key = self.verdict.regime.key.clone();
         let row = BufferRow { row: self.now.row, time: self.now.time, regime: slot, regime_key: &key, status, reason };
         let mut changes: Vec<Change> = Vec::new();
@@ -163,7 +174,9 @@ impl MachineCore {
             (Some(NotEvaluated::NotProducing), _) => RegimeState::NotProducing,
             (Some(NotEvaluated::OutsideEnvelope), _) => RegimeState::OutOfEnvelope,
             (Some(NotEvaluated::BadInputs), _) if slot.is_some() => RegimeState::Monitoring,
-            (Some(NotEvaluated::BadSetting | NotEvaluated::BadInputs | NotEvaluated::NoReference) | None, _) => RegimeState::NoReference,
+            (Some(NotEvaluated::BadSetting | NotEvaluated::BadInputs | NotEvaluated::NoReference | NotEvaluated::NoLabels) | None, _) => {
+                RegimeState::NoReference
+            }
         };
         let regime = &mut self.verdict.regime;
         let changed = regime.state != state || regime.slot != slot || regime.key != key;

@@ -11,6 +11,7 @@ mod buffers;
 mod checks;
 mod fault;
 mod judge;
+mod performance;
 mod recent;
 mod report;
 
@@ -18,8 +19,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::{Bundle, ContractError, Training, TrainingRow};
+use crate::bundle::{Bundle, ContractError, Labeller, Training, TrainingRow};
 use crate::config::{Comparison, Condition, MachineConfig};
+use crate::drift::performance::{PerformanceState, params as performance_params};
 use crate::drift::{Monitor, MonitorParams, MonitorState};
 use crate::feature::{Extracted, Extractor};
 use crate::regime::{Cell, Place, RegimeTable, RegimeTracker};
@@ -27,6 +29,7 @@ use crate::types::{Event, EventKind, Frame, NotEvaluated, Timestamp, Verdict};
 use buffers::Buffers;
 use checks::Checks;
 use fault::FaultState;
+use performance::ModelPerformance;
 use recent::Recent;
 pub use recent::{RecentRows, Snapshot};
 
@@ -39,6 +42,7 @@ pub struct MachineCore {
     /// Rules without regimes: what settings are read with before there is a bundle.
     rules: RegimeTable,
     training: Option<Training>,
+    labeller: Labeller,
     extractor: Extractor,
     tracker: RegimeTracker,
     data: Monitor,
@@ -64,6 +68,8 @@ struct ModelState {
     threshold: f64,
     anomaly: bool,
     residuals: Vec<f64>,
+    /// `None` where nobody says what was true.
+    performance: Option<ModelPerformance>,
 }
 
 /// What is known of the present row between the steps.
@@ -106,6 +112,8 @@ pub struct CoreState {
     visits: Vec<Visits>,
     suspended: bool,
     drift_counts: Vec<u32>,
+    #[serde(default)]
+    performance: Vec<(Arc<str>, PerformanceState)>,
 }
 
 impl MachineCore {
@@ -130,10 +138,12 @@ impl MachineCore {
             threshold: f64::NAN,
             anomaly: false,
             residuals: Vec::with_capacity(m.inputs.len()),
+            performance: m.performance.as_ref().map(|p| ModelPerformance::new(p, slots)),
         });
         let mut core = Self {
             rules: RegimeTable::new(&config),
             training: (bundle.is_none() && config.learn_rows > 0).then(Training::default),
+            labeller: Labeller::new(&config),
             extractor: Extractor::new(&config),
             tracker: RegimeTracker::new(config.settle),
             data: Monitor::new(MonitorParams::new(&config.data_drift, config.baseline_rows, width, None), width, slots),
@@ -180,11 +190,17 @@ impl MachineCore {
         self.extractor.extract(frame, &mut now.extracted);
         now.producing = self.config.active_when.as_ref().map_or(Some(true), |c| holds(c, frame));
         let signals = self.config.signals.len();
-        let settings = frame.channels.iter().skip(signals).map(|c| c.usable());
+        let settings = frame.channels.iter().skip(signals).take(self.config.settings.len()).map(|c| c.usable());
         now.cells = self.rules.cells(settings).filter(|c| c.len() == self.rules.rules.len());
         let table = self.bundle.as_ref().map_or(&self.rules, |b| &b.envelope);
         now.place = self.tracker.step(table, now.time, now.cells.clone());
         self.now.not_evaluated = self.why_not();
+        let mut labels = frame.channels.iter().skip(signals + self.config.settings.len());
+        for (state, config) in self.models.iter_mut().zip(&self.config.models) {
+            if let (Some(performance), Some(config)) = (&mut state.performance, &config.performance) {
+                performance.read(&config.label, labels.next());
+            }
+        }
     }
 
     /// Why the present row is not judged.
@@ -251,15 +267,19 @@ impl MachineCore {
 
     /// Collects the present row for a training, and trains when there are enough.
     fn learn(&mut self) -> Option<Arc<Bundle>> {
-        if self.now.not_evaluated != Some(NotEvaluated::Learning) {
-            return None;
-        }
-        let row = self.training_row()?;
+        self.training.as_ref()?;
+        let row = (self.now.not_evaluated == Some(NotEvaluated::Learning)).then(|| self.training_row()).flatten();
         let training = self.training.as_mut()?;
-        training.rows.push(row);
-        if training.rows.len() < self.config.learn_rows as usize {
+        let index = row.map(|row| {
+            training.rows.push(row);
+            training.rows.len() - 1
+        });
+        let truths = self.models.iter().map(|m| m.performance.as_ref()?.truth);
+        self.labeller.step(training, index, truths);
+        if index.is_none() || training.rows.len() < self.config.learn_rows as usize {
             return None;
         }
+        training.set_faults_aside();
         match training.train(&self.config, &self.config_hash) {
             Ok(bundle) => {
                 let bundle = Arc::new(bundle);
@@ -285,6 +305,9 @@ impl MachineCore {
         for state in &mut self.models {
             state.monitor.reset();
             state.fault = FaultState::default();
+            if let Some(performance) = &mut state.performance {
+                performance.monitor.reset();
+            }
         }
         self.visits.fill(Visits::default());
         self.recent.clear();
@@ -317,7 +340,16 @@ impl MachineCore {
             let calibration = model.and_then(|m| m.prediction_drift.as_ref());
             state.monitor.set_params(MonitorParams::new(&config.prediction_drift, 0, 1, calibration));
             state.monitor.set_ewma(calibration.and_then(|c| c.ewma.clone()));
+            let before = state.threshold;
             state.threshold = config.score_threshold.or(model.map(|m| m.threshold)).unwrap_or(f64::NAN);
+            if let (Some(performance), Some(config)) = (&mut state.performance, &config.performance) {
+                if before.is_finite() && before != state.threshold {
+                    // Right and wrong are counted anew: the model says other things now.
+                    performance.monitor.reset();
+                }
+                performance.monitor.set_params(performance_params(&config.drift));
+                performance.monitor.set_reference(model.and_then(|m| m.performance.as_ref()), state.threshold);
+            }
         }
         self.report_thresholds();
     }
@@ -369,6 +401,7 @@ impl MachineCore {
             visits: self.visits.clone(),
             suspended: self.suspended,
             drift_counts: self.verdict.monitors.iter().map(|m| m.drift_count).collect(),
+            performance: self.performance_states(),
         }
     }
 
@@ -382,7 +415,12 @@ impl MachineCore {
                 model.monitor.restore_state(monitor);
                 model.fault = fault.clone();
             }
+            let kept = state.performance.iter().find(|(name, _)| *name == config.name);
+            if let (Some(performance), Some((_, kept))) = (&mut model.performance, kept) {
+                performance.monitor.restore_state(kept);
+            }
         }
+        self.update_parameters();
         self.buffers.restore(&state.buffers);
         for (ours, theirs) in self.visits.iter_mut().zip(&state.visits) {
             ours.clone_from(theirs);
@@ -406,19 +444,31 @@ impl MachineCore {
             self.data.restore_row(slot, time, features);
             self.recent.push(slot, time, features);
         }
-        for (model, score) in self.models.iter_mut().zip(scores) {
-            if score.is_finite() {
-                model.monitor.restore_row(slot, time, &[*score]);
+        let bundle = self.bundle.as_deref();
+        for ((model, config), score) in self.models.iter_mut().zip(&self.config.models).zip(scores) {
+            if !score.is_finite() {
+                continue;
+            }
+            model.monitor.restore_row(slot, time, &[*score]);
+            let reference = bundle.and_then(|b| b.model(&config.name)).and_then(|m| m.performance.as_ref());
+            if let (Some(performance), Some(reference)) = (&mut model.performance, reference) {
+                performance.monitor.restore_prediction(slot, time, reference.expected_error(*score, model.threshold));
             }
         }
     }
 
     /// Rows that the windows hold at most: how many judged rows a restart needs.
     pub fn window_rows(&self) -> usize {
-        let models = self.config.models.iter().map(|m| m.prediction_drift.window_rows);
         let report = self.config.report.interval.map_or(0, |_| self.config.report.rows);
+        let models = self.config.models.iter();
+        let models = models.flat_map(|m| m.performance.iter().map(|p| p.drift.window_rows).chain([m.prediction_drift.window_rows]));
         let longest = models.chain([self.config.data_drift.window_rows, report]).max().unwrap_or(0);
         longest as usize * usize::from(self.config.regime_slots)
+    }
+
+    fn performance_states(&self) -> Vec<(Arc<str>, PerformanceState)> {
+        let models = self.config.models.iter().zip(&self.models);
+        models.filter_map(|(c, m)| Some((c.name.clone(), m.performance.as_ref()?.monitor.state()))).collect()
     }
 
     fn push_event(&mut self, kind: EventKind) {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::MachineCore;
+use super::{MachineCore, ModelState};
 use crate::config::{MachineConfig, MonitorConfig};
-use crate::drift::{ABOVE, Monitor};
+use crate::drift::performance::Performance;
+use crate::drift::{ABOVE, Evaluation, Monitor, MonitorParams, TestResult};
 use crate::types::{
     Contributor, Direction, DriftKind, DriftStatus, EventKind, FeatureReport, ModelReport, MonitorReport, NotEvaluated, RegimeReport,
     RegimeSlotReport, RegimeState, TestReport, Timestamp, Trust, Verdict,
@@ -36,7 +37,18 @@ pub fn empty(config: &MachineConfig) -> Verdict {
         direction: Direction::None,
         since: Timestamp::EPOCH,
     };
-    let model = ModelReport { score: nan, threshold: nan, anomaly: false, fault: false, trust: Trust::NoModel };
+    let performance = config.models.iter().filter_map(|m| {
+        let name = format!("{}.PerformanceDrift", m.name);
+        Some(monitor(name.into(), DriftKind::PerformanceDrift, &m.performance.as_ref()?.drift))
+    });
+    let model = |labelled: bool| ModelReport {
+        score: nan,
+        threshold: nan,
+        anomaly: false,
+        fault: false,
+        trust: Trust::NoModel,
+        performance: labelled.then(super::performance::empty),
+    };
     Verdict {
         row: 0,
         time: Timestamp::EPOCH,
@@ -48,9 +60,9 @@ pub fn empty(config: &MachineConfig) -> Verdict {
         top_feature: None,
         top_model: None,
         last_change: Timestamp::EPOCH,
-        monitors: std::iter::once(data).chain(prediction).collect(),
+        monitors: std::iter::once(data).chain(prediction).chain(performance).collect(),
         feature_reports: vec![feature; config.features.len()],
-        models: vec![model; config.models.len()],
+        models: config.models.iter().map(|m| model(m.performance.is_some())).collect(),
         regimes: Vec::new(),
         buffers: super::buffers::Buffers::new(config).reports(),
         checks: super::checks::reports(config),
@@ -84,8 +96,80 @@ fn monitor(name: Arc<str>, kind: DriftKind, config: &MonitorConfig) -> MonitorRe
     }
 }
 
+/// The owner of a report: what watches the features or a score, or what holds labels against predictions.
+#[derive(Copy, Clone)]
+enum Watcher<'a> {
+    Distribution(&'a Monitor),
+    Labels(&'a Performance),
+}
+
+/// The owner of report `k`: data, then the scores of all models, then the performance of those with labels.
+fn watcher<'a>(data: &'a Monitor, models: &'a [ModelState], k: usize) -> Watcher<'a> {
+    match k {
+        0 => Watcher::Distribution(data),
+        k if k <= models.len() => Watcher::Distribution(&models[k - 1].monitor),
+        k => {
+            let labelled = models.iter().filter_map(|m| m.performance.as_ref()).nth(k - 1 - models.len());
+            labelled.map_or(Watcher::Distribution(data), |p| Watcher::Labels(&p.monitor))
+        }
+    }
+}
+
+impl<'a> Watcher<'a> {
+    fn params(self) -> &'a MonitorParams {
+        match self {
+            Self::Distribution(m) => m.params(),
+            Self::Labels(p) => p.params(),
+        }
+    }
+
+    fn tests(self) -> &'a [TestResult] {
+        match self {
+            Self::Distribution(m) => m.tests(),
+            Self::Labels(p) => p.tests(),
+        }
+    }
+
+    fn last(self) -> Option<&'a Evaluation> {
+        match self {
+            Self::Distribution(m) => m.last(),
+            Self::Labels(p) => p.last(),
+        }
+    }
+
+    fn status(self) -> Option<DriftStatus> {
+        match self {
+            Self::Distribution(m) => m.status(),
+            Self::Labels(p) => p.status(),
+        }
+    }
+
+    fn worst_slot(self) -> Option<u16> {
+        match self {
+            Self::Distribution(m) => m.worst_slot(),
+            Self::Labels(p) => p.worst_slot(),
+        }
+    }
+
+    /// `slot` is the present regime; labels may be of another one.
+    fn consecutive(self, slot: Option<u16>) -> Option<u16> {
+        match self {
+            Self::Distribution(m) => slot.map(|s| m.consecutive(s)),
+            Self::Labels(p) => p.last().map(|l| p.consecutive(l.slot)),
+        }
+    }
+
+    /// Why a row that is judged has no status.
+    fn reason(self) -> Option<NotEvaluated> {
+        match self {
+            Self::Labels(p) if p.params().enabled && p.status().is_none() && p.total() == 0 => Some(NotEvaluated::NoLabels),
+            _ => None,
+        }
+    }
+}
+
 /// The status that a monitor shows at a row.
-fn shown(monitor: &Monitor, not_evaluated: Option<NotEvaluated>) -> DriftStatus {
+fn shown(monitor: Watcher<'_>, not_evaluated: Option<NotEvaluated>) -> DriftStatus {
     match not_evaluated {
         Some(NotEvaluated::Learning) => DriftStatus::Learning,
         Some(NotEvaluated::Suspended) => DriftStatus::Suspended,
@@ -140,10 +224,13 @@ impl MachineCore {
         let reason = self.now.not_evaluated;
         let before = self.verdict.monitors[0].status;
         for k in 0..self.verdict.monitors.len() {
-            let monitor = if k == 0 { &self.data } else { &self.models[k - 1].monitor };
+            let monitor = watcher(&self.data, &self.models, k);
+            let reason = reason.or_else(|| monitor.reason());
             let report = &mut self.verdict.monitors[k];
             let due = report.evaluated || slot.is_none() || self.now.row <= 1;
-            if reason.is_some() && reason != Some(NotEvaluated::FaultActive) {
+            // A label may be of an earlier row: it counts whatever the present one is.
+            let labelled = matches!(monitor, Watcher::Labels(_));
+            if reason.is_some() && reason != Some(NotEvaluated::FaultActive) && !labelled {
                 report.evaluated = false;
             }
             fill_tests(report, monitor);
@@ -151,7 +238,7 @@ impl MachineCore {
                 fill_evaluation(report, monitor);
             }
             report.reason = reason;
-            report.consecutive = slot.map_or(report.consecutive, |s| monitor.consecutive(s));
+            report.consecutive = monitor.consecutive(slot).unwrap_or(report.consecutive);
             let (status, previous) = (shown(monitor, reason), report.status);
             if status != previous || self.now.row == 1 {
                 report.status = status;
@@ -239,10 +326,12 @@ impl MachineCore {
         let indexes = verdict.monitors.iter().map(|m| m.index).filter(|i| !i.is_nan());
         verdict.drift_index = indexes.fold(f64::NAN, f64::max);
         verdict.top_feature = verdict.monitors[0].top_feature;
-        verdict.top_model = (1..verdict.monitors.len())
+        let top = (1..verdict.monitors.len())
             .filter(|k| verdict.monitors[*k].index.is_finite())
-            .max_by(|a, b| verdict.monitors[*a].index.total_cmp(&verdict.monitors[*b].index))
-            .map(|k| (k - 1) as u16);
+            .max_by(|a, b| verdict.monitors[*a].index.total_cmp(&verdict.monitors[*b].index));
+        let top_model = top.and_then(|k| self.model_of(k));
+        let verdict = &mut self.verdict;
+        verdict.top_model = top_model;
         let previous = verdict.status;
         if status != previous || self.now.row == 1 {
             verdict.status = status;
@@ -269,11 +358,18 @@ impl MachineCore {
         (!features.is_empty()).then_some(EventKind::Contributors { monitor, regime, features })
     }
 
+    /// The model that monitor `k` belongs to; `None` for the features'.
+    fn model_of(&self, k: usize) -> Option<u16> {
+        let labelled = self.models.iter().enumerate().filter(|(_, m)| m.performance.is_some()).map(|(k, _)| k);
+        let model = if k > self.models.len() { labelled.into_iter().nth(k - 1 - self.models.len()) } else { k.checked_sub(1) };
+        model.map(|m| m as u16)
+    }
+
     /// A status event that quotes monitor `k`.
     fn status_event(&self, k: usize, monitor: Arc<str>, status: DriftStatus, previous: Option<DriftStatus>) -> EventKind {
         let report = &self.verdict.monitors[k];
         let judged = matches!(status, DriftStatus::OK | DriftStatus::Warning | DriftStatus::Drift);
-        let source = if k == 0 { &self.data } else { &self.models[k - 1].monitor };
+        let source = watcher(&self.data, &self.models, k);
         // The test that decides: all must exceed, so the smallest index does.
         let tests = report.tests.iter().zip(&source.params().tests).filter(|(t, _)| judged && t.index.is_finite());
         let test = tests.min_by(|a, b| a.0.index.total_cmp(&b.0.index));
@@ -296,7 +392,7 @@ impl MachineCore {
     }
 }
 
-fn fill_tests(report: &mut MonitorReport, monitor: &Monitor) {
+fn fill_tests(report: &mut MonitorReport, monitor: Watcher<'_>) {
     let tests = report.tests.iter_mut().zip(monitor.tests()).zip(&monitor.params().tests);
     for ((report, test), (_, threshold)) in tests {
         report.value = test.value;
@@ -307,7 +403,7 @@ fn fill_tests(report: &mut MonitorReport, monitor: &Monitor) {
     }
 }
 
-fn fill_evaluation(report: &mut MonitorReport, monitor: &Monitor) {
+fn fill_evaluation(report: &mut MonitorReport, monitor: Watcher<'_>) {
     let Some(last) = monitor.last() else {
         (report.index, report.top_feature) = (f64::NAN, None);
         return;

@@ -39,7 +39,7 @@ struct Plan {
     /// Index into the wanted cells.
     time: Option<usize>,
     unit: Option<usize>,
-    /// Signals, then settings.
+    /// Signals, settings, labels.
     channels: Vec<ChannelPlan>,
     /// Samples a block, where the machine has waveforms.
     block: Option<usize>,
@@ -275,6 +275,11 @@ impl Plan {
         }
         for setting in &machine.settings {
             let from = find(&setting.column, &format!("setting `{}`", setting.name))?;
+            channels.push(ChannelPlan { from, numeric: false, block: false });
+        }
+        for label in machine.labels() {
+            // Most recorded data has no labels.
+            let from = find(&label.column, "the labels").unwrap_or(From::Fixed(Cell::Empty));
             channels.push(ChannelPlan { from, numeric: false, block: false });
         }
         Ok(Self { time, unit, channels, block })

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use super::Bundle;
 
 const FORMAT: &str = "driftgate-bundle";
-const VERSION: u32 = 1;
+/// 2: continuous settings. A bundle without them is written as version 1, which older programs read.
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -31,7 +32,8 @@ pub enum DecodeError {
 pub fn encode(bundle: &Bundle) -> Result<(Vec<u8>, String), serde_json::Error> {
     let body = serde_json::to_vec(bundle)?;
     let sha256 = hex(&Sha256::digest(&body));
-    let mut bytes = serde_json::to_vec(&Head { format: FORMAT.into(), version: VERSION, sha256: sha256.clone() })?;
+    let version = if bundle.envelope.continuous() > 0 { VERSION } else { 1 };
+    let mut bytes = serde_json::to_vec(&Head { format: FORMAT.into(), version, sha256: sha256.clone() })?;
     bytes.push(b'\n');
     bytes.extend(body);
     Ok((bytes, sha256))
@@ -58,4 +60,59 @@ pub fn decode(bytes: &[u8]) -> Result<(Bundle, String), DecodeError> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::{Training, TrainingRow};
+    use crate::config::Config;
+    use crate::regime::{Cell, Support};
+    use crate::types::Timestamp;
+
+    const CHARTS: &str = "[machines.data_drift]\ntests = [\"ewma_t2\", \"cusum\"]\nbudget = \"1 per 1000 evaluations\"\n";
+
+    /// Trained at speeds from 1,000 to 2,000 rpm.
+    fn bundle(conditioning: &str) -> (Config, Bundle) {
+        let settings = format!("settings = [{{ name = \"Speed\", {conditioning} }}]");
+        let config = Config::parse(&format!("[[machines]]\nname = \"M\"\nsignals = [\"a\", \"b\"]\n{settings}\n{CHARTS}")).unwrap();
+        let row = |i: u16| {
+            let speed = 1000.0 + f64::from(i);
+            let cell = if conditioning.contains("regression") { Cell::Value(speed) } else { Cell::Centre(speed) };
+            TrainingRow { time: Timestamp::EPOCH, cells: vec![cell], features: vec![speed / 10.0 + f64::from(i % 7), f64::from(i % 5)] }
+        };
+        let training = Training { rows: (0..1000).map(row).collect(), ..Training::default() };
+        let bundle = training.train(&config.machines[0], "hash").unwrap();
+        (config, bundle)
+    }
+
+    #[test]
+    fn a_bundle_comes_back_and_older_programs_are_told() {
+        for (conditioning, version) in [("tolerance = 2000.0", 1), ("regression = 50.0", 2)] {
+            let (config, bundle) = bundle(conditioning);
+            let (bytes, hash) = encode(&bundle).unwrap();
+            let head: Head = serde_json::from_slice(bytes.split(|b| *b == b'\n').next().unwrap()).unwrap();
+            assert_eq!(head.version, version, "{conditioning}");
+            let (back, found) = decode(&bytes).unwrap();
+            assert_eq!(found, hash);
+            assert_eq!(back.check(&config.machines[0]), Ok(()));
+            assert_eq!(encode(&back).unwrap().0, bytes);
+        }
+    }
+
+    #[test]
+    fn tables_of_continuous_settings_are_checked() {
+        let (config, good) = bundle("regression = 50.0");
+        let check = |change: &dyn Fn(&mut Bundle)| {
+            let mut bundle = good.clone();
+            change(&mut bundle);
+            bundle.check(&config.machines[0]).unwrap_err().to_string()
+        };
+        assert!(check(&|b| b.envelope.regimes[0].support = None).contains("trained places"));
+        assert!(check(&|b| b.envelope.regimes[0].support = Some(Support::learn(2, [].iter()))).contains("trained places"));
+        assert!(check(&|b| b.regimes[0].regression = None).contains("regression"));
+        let (other, _) = bundle("regression = 60.0");
+        let refused = good.check(&other.machines[0]).unwrap_err().to_string();
+        assert!(refused.contains("`Speed` (Regression(50.0))") && refused.contains("Regression(60.0)"), "{refused}");
+    }
 }

@@ -17,7 +17,7 @@ use crate::drift::calibrate::Calibration;
 use crate::drift::metric::Reference;
 use crate::drift::performance::PerformanceReference;
 use crate::model::Model;
-use crate::regime::RegimeTable;
+use crate::regime::{Cell, Regime, RegimeTable, Regression};
 use crate::types::Timestamp;
 
 pub use codec::{DecodeError, decode, encode};
@@ -64,9 +64,20 @@ pub struct RegimeReference {
     /// Mean and standard deviation of each feature, for regime-normalised residuals; NaN and 0 where it had no values.
     pub mean: Vec<f64>,
     pub sd: Vec<f64>,
+    /// What continuous settings explain of the features; `None` where there are no such settings. All of the above is of
+    /// features without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regression: Option<Regression>,
 }
 
 impl RegimeReference {
+    /// Takes what the continuous settings of a row explain out of its features, in place; `terms` is a buffer to reuse.
+    pub fn adjust(&self, envelope: &RegimeTable, cells: &[Cell], terms: &mut Vec<f64>, features: &mut [f64]) {
+        if let Some(regression) = &self.regression {
+            regression.apply(&envelope.point(cells), terms, features);
+        }
+    }
+
     /// Regime-normalised residual of feature `k`; 0 where the reference is constant or missing.
     pub fn residual(&self, k: usize, value: f64) -> f64 {
         let (mean, sd) = (self.mean[k], self.sd[k]);
@@ -155,6 +166,15 @@ impl Bundle {
         }
         if self.envelope.regimes.iter().any(|r| r.cells.len() != self.envelope.rules.len()) {
             return bad("a regime has another number of settings");
+        }
+        let continuous = self.envelope.continuous();
+        let supported = |r: &Regime| r.support.as_ref().map_or(continuous == 0, |s| s.is_sound(continuous));
+        if !self.envelope.regimes.iter().all(supported) {
+            return bad("a regime's trained places do not fit its continuous settings");
+        }
+        let predicted = |r: &RegimeReference| r.regression.as_ref().map_or(continuous == 0, |r| r.is_sound(continuous, k));
+        if !self.regimes.iter().all(predicted) {
+            return bad("a regime's regression does not fit its settings and features");
         }
         if self.data_drift.as_ref().is_some_and(|c| !c.is_sound(k)) {
             return bad("the calibration has another number of features");

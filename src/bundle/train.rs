@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::performance::RowLabel;
@@ -7,7 +8,7 @@ use crate::drift::calibrate::{Answer, Calibration, HealthyRows, Subject, calibra
 use crate::drift::metric::Reference;
 use crate::drift::{MonitorParams, REFERENCE_CAP};
 use crate::model::{FitError, IsolationForest, KMeans, Model, tail_quantile};
-use crate::regime::{Cell, Located, RegimeTable};
+use crate::regime::{Cell, Located, Point, RegimeTable, Regression};
 use crate::types::Timestamp;
 
 /// One healthy row to learn from.
@@ -70,12 +71,16 @@ impl Training {
         let cells: Vec<Vec<Cell>> = self.rows.iter().map(|r| r.cells.clone()).collect();
         let slots = table.learn(&cells);
         let (envelope, members) = self.enough(machine, table, &slots)?;
-        let regimes: Vec<_> = members.iter().map(|rows| self.reference(rows, machine.features.len())).collect();
-        let models: Result<Vec<_>, _> = machine.models.iter().map(|m| self.fit(m, &members, &regimes)).collect();
+        let regressions: Vec<_> = members.iter().map(|rows| self.regression(&envelope, rows)).collect();
+        // From here on rows are as monitors and models will see them.
+        let seen = self.adjusted(&envelope, &regressions);
+        let references = members.iter().map(|rows| seen.reference(rows, machine.features.len()));
+        let regimes: Vec<_> = references.zip(regressions).map(|(r, regression)| RegimeReference { regression, ..r }).collect();
+        let models: Result<Vec<_>, _> = machine.models.iter().map(|m| seen.fit(m, &members, &regimes)).collect();
         let mut models = models?;
-        let data_drift = self.calibrate_data(machine, &envelope, &regimes);
+        let data_drift = seen.calibrate_data(machine, &envelope, &regimes);
         for (model, config) in models.iter_mut().zip(&machine.models) {
-            model.prediction_drift = self.calibrate_prediction(config, &envelope, &regimes, model);
+            model.prediction_drift = seen.calibrate_prediction(config, &envelope, &regimes, model);
         }
         for (k, model) in models.iter_mut().enumerate() {
             model.performance = self.learn_performance(k, &members, &envelope, &regimes, model);
@@ -99,10 +104,17 @@ impl Training {
     }
 
     /// The regimes with enough rows, and the rows of each.
-    fn enough(&self, machine: &MachineConfig, table: RegimeTable, slots: &[u16]) -> Result<(RegimeTable, Vec<Vec<usize>>), TrainError> {
+    fn enough(
+        &self,
+        machine: &MachineConfig,
+        table: RegimeTable,
+        slots: &[Option<u16>],
+    ) -> Result<(RegimeTable, Vec<Vec<usize>>), TrainError> {
         let mut members = vec![Vec::new(); table.regimes.len()];
         for (row, slot) in slots.iter().enumerate() {
-            members[usize::from(*slot)].push(row);
+            if let Some(slot) = slot {
+                members[usize::from(*slot)].push(row);
+            }
         }
         let best = members.iter().map(Vec::len).max().unwrap_or(0);
         let kept: Vec<_> = table.regimes.into_iter().zip(members).filter(|(_, m)| m.len() >= machine.min_reference_rows as usize).collect();
@@ -116,6 +128,31 @@ impl Training {
         Ok((RegimeTable { rules: table.rules, regimes }, members))
     }
 
+    /// What the continuous settings explain in a regime; `None` where there are none.
+    fn regression(&self, envelope: &RegimeTable, rows: &[usize]) -> Option<Regression> {
+        let rows = rows.iter().map(|r| &self.rows[*r]);
+        let rows: Vec<(Point, &[f64])> = rows.map(|r| (envelope.point(&r.cells), r.features.as_slice())).collect();
+        (envelope.continuous() > 0).then(|| Regression::fit(&rows))
+    }
+
+    /// The rows, also those held back, without what the continuous settings explain.
+    fn adjusted(&self, envelope: &RegimeTable, regressions: &[Option<Regression>]) -> Cow<'_, Self> {
+        if envelope.continuous() == 0 {
+            return Cow::Borrowed(self);
+        }
+        let mut seen = self.clone();
+        let mut terms = Vec::new();
+        for row in &mut seen.rows {
+            if let Located::Known { slot, .. } = envelope.locate(&row.cells)
+                && let Some(regression) = &regressions[usize::from(slot)]
+            {
+                regression.apply(&envelope.point(&row.cells), &mut terms, &mut row.features);
+            }
+        }
+        seen.held_back = self.held_back.as_ref().map(|t| Box::new(t.adjusted(envelope, regressions).into_owned()));
+        Cow::Owned(seen)
+    }
+
     fn reference(&self, rows: &[usize], features: usize) -> RegimeReference {
         let step = rows.len().div_ceil(REFERENCE_CAP).max(1);
         let mut regime = RegimeReference {
@@ -123,6 +160,7 @@ impl Training {
             references: Vec::with_capacity(features),
             mean: vec![f64::NAN; features],
             sd: vec![0.0; features],
+            regression: None,
         };
         for k in 0..features {
             let all: Vec<f64> = rows.iter().map(|r| self.rows[*r].features[k]).filter(|x| x.is_finite()).collect();

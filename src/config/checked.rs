@@ -297,7 +297,13 @@ pub enum Conditioning {
     Bins(Vec<f64>),
     /// Values within so much of a trained value are that value.
     Tolerance(f64),
+    /// A continuous setting, no part of the key: features are predicted from it, and their residuals watched. Values
+    /// farther than so much from every trained one are outside the envelope.
+    Regression(f64),
 }
+
+/// Settings of a machine with [`Conditioning::Regression`] at most.
+pub const MAX_CONTINUOUS: usize = 4;
 
 /// What a model and the monitors get.
 #[derive(Clone, Debug, PartialEq)]

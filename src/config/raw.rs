@@ -191,8 +191,8 @@ section! {
 }
 
 section! {
-    /// A value the machine is set to. Give one of `tolerance`, `bins` and `category` to condition the drift monitors on it;
-    /// with none of them it is only recorded.
+    /// A value the machine is set to. Give one of `tolerance`, `bins`, `category` and `regression` to condition the drift monitors
+    /// on it; with none of them it is only recorded.
     RawSetting short name {
         /// Its name: a letter, then letters, digits and `_`, 32 at most.
         name: String = Required(r#""Voltage""#);
@@ -210,6 +210,9 @@ section! {
         bins: Vec<f64> = Example("[0.0, 200.0, 400.0]");
         /// Each value, number or text, is a class of its own.
         category: bool = Example("true");
+        /// A continuous setting: features are predicted from it, and what it does not explain is watched. Values farther than so much
+        /// from every trained one are outside the envelope; greater than 0, in the setting's unit. 4 such settings at most.
+        regression: f64 = Example("50.0");
         /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; coils and discrete inputs are always bool.
         register_type: RegisterType = Default(r#""f32""#);
         /// Wanted sampling interval; 1ms to 1h. Default: the source's publishing or poll interval.

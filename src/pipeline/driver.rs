@@ -423,7 +423,7 @@ fn feature_row(verdict: &Verdict) -> FeatureRow {
             fault,
             outside: verdict.not_evaluated == Some(NotEvaluated::OutsideEnvelope),
         },
-        features: verdict.features.clone(),
+        features: verdict.adjusted.clone(),
         scores: verdict.models.iter().map(|m| m.score).collect(),
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Point, Support};
 use crate::config::{Conditioning, MachineConfig};
 use crate::types::Value;
 
@@ -16,8 +17,10 @@ pub struct SettingRule {
 /// One setting's part of a regime.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Cell {
-    /// Recorded only; no part of the regime.
+    /// No part of the regime: recorded only, or continuous.
     Any,
+    /// A row's value of a continuous setting.
+    Value(f64),
     /// Centre of a tolerance.
     Centre(f64),
     /// Index of a bin; `None` where the value lies in no bin.
@@ -32,12 +35,15 @@ pub struct Regime {
     pub cells: Vec<Cell>,
     /// `Voltage=164;Load=50`
     pub key: Arc<str>,
+    /// Where the continuous settings were trained; `None` where there are no such settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<Support>,
 }
 
 /// Where a row of settings lies.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Located {
-    /// In a known regime; the distance to its centre, at most 1.
+    /// In a known regime; the distance to its centre and to the nearest trained value of continuous settings, at most 1.
     Known { slot: u16, distance: f64 },
     /// In none; the distance to the nearest (infinite where a class or bin differs, or nothing is known).
     Outside { distance: f64 },
@@ -68,7 +74,10 @@ impl RegimeTable {
     pub fn locate(&self, cells: &[Cell]) -> Located {
         let mut best = (f64::INFINITY, 0);
         for (slot, regime) in self.regimes.iter().enumerate() {
-            let distance = self.distance(&regime.cells, cells);
+            let mut distance = self.distance(&regime.cells, cells);
+            if let Some(support) = regime.support.as_ref().filter(|_| distance < best.0) {
+                distance = distance.max(support.distance(&self.point(cells)));
+            }
             if distance < best.0 {
                 best = (distance, slot);
             }
@@ -82,16 +91,52 @@ impl RegimeTable {
         pairs.map(|(rule, (a, b))| rule.distance(a, b)).fold(0.0, f64::max)
     }
 
+    /// How many settings are continuous.
+    pub fn continuous(&self) -> usize {
+        self.rules.iter().filter(|r| matches!(r.conditioning, Conditioning::Regression(_))).count()
+    }
+
+    /// The continuous settings of a row, in tolerances.
+    pub fn point(&self, cells: &[Cell]) -> Point {
+        Point::new(self.rules.iter().zip(cells).filter_map(|(rule, cell)| match (cell, &rule.conditioning) {
+            (Cell::Value(x), Conditioning::Regression(reach)) => Some(x / reach),
+            _ => None,
+        }))
+    }
+
     /// Groups rows of cells into regimes: a row joins the nearest regime within tolerance or starts one; a centre is the
-    /// mean of its rows. Returns the regime of each row.
-    pub fn learn(&mut self, rows: &[Vec<Cell>]) -> Vec<u16> {
+    /// mean of its rows. Then learns where in each regime the continuous settings were. Returns the regime of each row; `None`
+    /// for a row with hardly another one near it in continuous settings.
+    pub fn learn(&mut self, rows: &[Vec<Cell>]) -> Vec<Option<u16>> {
+        let slots = self.learn_regimes(rows);
+        if self.continuous() == 0 {
+            return slots.into_iter().map(Some).collect();
+        }
+        let mut members = vec![Vec::new(); self.regimes.len()];
+        for (cells, slot) in rows.iter().zip(slots) {
+            members[usize::from(slot)].push(self.point(cells));
+        }
+        let width = self.continuous();
+        for (regime, points) in self.regimes.iter_mut().zip(&members) {
+            regime.support = Some(Support::learn(width, points.iter()));
+        }
+        // As rows will be located from now on.
+        let located = rows.iter().map(|cells| match self.locate(cells) {
+            Located::Known { slot, .. } => Some(slot),
+            Located::Outside { .. } | Located::BadSetting => None,
+        });
+        located.collect()
+    }
+
+    fn learn_regimes(&mut self, rows: &[Vec<Cell>]) -> Vec<u16> {
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); self.regimes.len()];
         let mut slots = Vec::with_capacity(rows.len());
         for (i, cells) in rows.iter().enumerate() {
             let slot = match self.locate(cells) {
                 Located::Known { slot, .. } => slot,
                 Located::Outside { .. } | Located::BadSetting => {
-                    self.regimes.push(Regime { cells: cells.clone(), key: "".into() });
+                    let cells = cells.iter().map(|c| if let Cell::Value(_) = c { Cell::Any } else { c.clone() });
+                    self.regimes.push(Regime { cells: cells.collect(), key: "".into(), support: None });
                     members.push(Vec::new());
                     (self.regimes.len() - 1) as u16
                 }
@@ -123,7 +168,7 @@ impl RegimeTable {
     pub fn key(&self, cells: &[Cell]) -> String {
         let mut key = String::new();
         for (rule, cell) in self.rules.iter().zip(cells) {
-            if *cell == Cell::Any {
+            if matches!(cell, Cell::Any | Cell::Value(_)) {
                 continue;
             }
             if !key.is_empty() {
@@ -141,6 +186,7 @@ impl SettingRule {
         match &self.conditioning {
             Conditioning::Ignored => Some(Cell::Any),
             Conditioning::Tolerance(_) => Some(Cell::Centre(finite(value?)?)),
+            Conditioning::Regression(reach) => Some(Cell::Value(finite(value?).filter(|x| (x / reach).is_finite())?)),
             Conditioning::Bins(edges) => {
                 let x = finite(value?)?;
                 let bin = edges.windows(2).position(|e| e[0] <= x && x < e[1]);
@@ -155,7 +201,8 @@ impl SettingRule {
 
     fn distance(&self, a: &Cell, b: &Cell) -> f64 {
         match (a, b, &self.conditioning) {
-            (Cell::Any, Cell::Any, _) => 0.0,
+            // Continuous settings have a distance of their own: see `Support`.
+            (Cell::Any | Cell::Value(_), Cell::Any | Cell::Value(_), _) => 0.0,
             (Cell::Centre(x), Cell::Centre(y), Conditioning::Tolerance(tolerance)) => (x - y).abs() / tolerance,
             (Cell::Bin(Some(x)), Cell::Bin(Some(y)), _) if x == y => 0.0,
             (Cell::Class(x), Cell::Class(y), _) if x == y => 0.0,
@@ -176,7 +223,7 @@ impl SettingRule {
             }
             (Cell::Bin(_), _) => "none".into(),
             (Cell::Class(class), _) => class.to_string(),
-            (Cell::Centre(x), _) => x.to_string(),
+            (Cell::Centre(x) | Cell::Value(x), _) => x.to_string(),
             (Cell::Any, _) => String::new(),
         }
     }
@@ -204,7 +251,7 @@ mod tests {
     fn envelope_has_gaps_between_trained_settings() {
         let mut t = table(&[("Voltage", Conditioning::Tolerance(5.0))]);
         let rows: Vec<_> = [164.2, 289.0, 163.8].iter().map(|v| t.cells([Some(&real(*v))].into_iter()).unwrap()).collect();
-        assert_eq!(t.learn(&rows), [0, 1, 0]);
+        assert_eq!(t.learn(&rows), [Some(0), Some(1), Some(0)]);
         assert_eq!(&*t.regimes[0].key, "Voltage=164");
         let at = |v: f64| t.locate(&t.cells([Some(&real(v))].into_iter()).unwrap());
         assert!(matches!(at(168.9), Located::Known { slot: 0, .. }));
@@ -223,6 +270,37 @@ mod tests {
         assert_eq!(t2.locate(&cells(Value::Integer(3), 10.0)), Located::Outside { distance: f64::INFINITY });
         assert_eq!(t2.locate(&cells(Value::Integer(4), 4.0)), Located::Outside { distance: f64::INFINITY });
         assert_eq!(t2.locate(&cells(Value::Integer(3), 25.0)), Located::Outside { distance: f64::INFINITY });
+    }
+
+    #[test]
+    fn a_bin_between_trained_ones_is_outside() {
+        let mut t = table(&[("Load", Conditioning::Bins(vec![0.0, 10.0, 20.0, 30.0]))]);
+        let cells = |x: f64| vec![Cell::Bin([0.0, 10.0, 20.0].iter().rposition(|from| x >= *from).map(|b| b as u16))];
+        assert_eq!(t.cells([Some(&real(15.0))].into_iter()), Some(cells(15.0)));
+        t.learn(&[cells(5.0), cells(25.0), cells(2.0)]);
+        assert_eq!(t.regimes.len(), 2);
+        assert_eq!(t.locate(&cells(15.0)), Located::Outside { distance: f64::INFINITY });
+        assert_eq!(t.locate(&cells(29.0)), Located::Known { slot: 1, distance: 0.0 });
+    }
+
+    #[test]
+    fn continuous_settings_are_no_part_of_the_key_and_have_gaps_within_a_regime() {
+        let mut t = table(&[("Voltage", Conditioning::Tolerance(5.0)), ("Speed", Conditioning::Regression(50.0))]);
+        let cells = |t: &RegimeTable, v: f64, s: f64| t.cells([Some(&real(v)), Some(&real(s))].into_iter()).unwrap();
+        // 164 V was run at 500 to 1,000 and 2,000 to 2,500 rpm, 220 V only at 1,000 to 1,500; one row strayed.
+        let ramp = |v: f64, from: f64| (0..100).map(move |i| (v, from + f64::from(i) * 5.0));
+        let rows: Vec<_> = ramp(164.0, 500.0).chain(ramp(164.0, 2000.0)).chain(ramp(220.0, 1000.0)).chain([(164.0, 4000.0)]).collect();
+        let rows: Vec<_> = rows.into_iter().map(|(v, s)| cells(&t, v, s)).collect();
+        let slots = t.learn(&rows);
+        assert_eq!((slots[0], slots[150], slots[250], slots[300]), (Some(0), Some(0), Some(1), None));
+        assert_eq!([&*t.regimes[0].key, &*t.regimes[1].key], ["Voltage=164", "Voltage=220"]);
+        let at = |v: f64, s: f64| t.locate(&cells(&t, v, s));
+        assert!(matches!(at(166.0, 700.0), Located::Known { slot: 0, distance } if (distance - 0.4).abs() < 0.11));
+        assert!(matches!(at(164.0, 1500.0), Located::Outside { distance } if (distance - 10.0).abs() < 0.3), "{:?}", at(164.0, 1500.0));
+        assert!(matches!(at(220.0, 1400.0), Located::Known { slot: 1, .. }));
+        assert!(matches!(at(220.0, 2200.0), Located::Outside { distance } if distance > 10.0), "trained at 164 V alone");
+        assert!(matches!(at(164.0, 4000.0), Located::Outside { .. }), "one row is no training");
+        assert!(t.cells([Some(&real(164.0)), None].into_iter()).is_none(), "a Bad speed is a Bad setting");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cell, Located, RegimeTable};
+use super::{Cell, Located, Point, RegimeTable};
 use crate::types::Timestamp;
 
 /// Where the machine is at one row.
@@ -14,11 +14,16 @@ pub enum Place {
 }
 
 /// Follows the settings of one machine: finds the regime, and holds rows back while settings have just changed.
+///
+/// A continuous setting may move all the time. It has changed where it runs away from a follower that moves at most one
+/// tolerance in `settle`: a step of more than a tolerance, or a faster ramp.
 #[derive(Clone, Debug)]
 pub struct RegimeTracker {
     settle: Duration,
     /// Settings at the last change, and when that was.
     anchor: Option<(Vec<Cell>, Timestamp)>,
+    /// The continuous settings, slowed down; and the time of the last row that moved it.
+    follower: Option<(Point, Timestamp)>,
     scratch: Option<Vec<Cell>>,
     outside_key: Arc<str>,
     settled: bool,
@@ -26,7 +31,7 @@ pub struct RegimeTracker {
 
 impl RegimeTracker {
     pub fn new(settle: Duration) -> Self {
-        Self { settle, anchor: None, scratch: None, outside_key: "".into(), settled: false }
+        Self { settle, anchor: None, follower: None, scratch: None, outside_key: "".into(), settled: false }
     }
 
     pub fn set_settle(&mut self, settle: Duration) {
@@ -39,13 +44,14 @@ impl RegimeTracker {
             self.scratch = None;
             return Place::BadSetting;
         };
+        let ran_away = self.follow(table.point(&cells), time);
         match &self.anchor {
             None => {
                 // Nothing is known of the time before: no transient at the first row.
                 self.anchor = Some((cells.clone(), time));
                 self.settled = true;
             }
-            Some((anchor, _)) if table.distance(anchor, &cells) > 1.0 => {
+            Some((anchor, _)) if ran_away || table.distance(anchor, &cells) > 1.0 => {
                 self.anchor = Some((cells.clone(), time));
                 self.settled = self.settle.is_zero();
             }
@@ -66,6 +72,20 @@ impl RegimeTracker {
         };
         self.scratch = Some(cells);
         place
+    }
+
+    /// Moves the follower of the continuous settings; true where they ran away from it.
+    fn follow(&mut self, point: Point, time: Timestamp) -> bool {
+        if point.is_empty() {
+            return false;
+        }
+        let (before, since) = self.follower.unwrap_or((point, time));
+        let settle = self.settle.as_secs_f64();
+        let reach = if settle > 0.0 { (time.since(since).as_secs_f64() / settle).min(1.0) } else { 1.0 };
+        let moved = Point::new(before.iter().zip(point.iter()).map(|(f, x)| f + (x - f).clamp(-reach, reach)));
+        let ran_away = moved.iter().zip(point.iter()).any(|(f, x)| (x - f).abs() > 1.0);
+        self.follower = Some((if ran_away { point } else { moved }, time));
+        ran_away && settle > 0.0
     }
 
     /// Key of the present settings, also outside the envelope; empty with a bad setting.
@@ -93,7 +113,7 @@ mod tests {
 
     fn setup(settle: u64) -> (RegimeTable, RegimeTracker) {
         let rules = vec![SettingRule { name: "V".into(), conditioning: Conditioning::Tolerance(5.0) }];
-        let regimes = vec![Regime { cells: vec![Cell::Centre(164.0)], key: "V=164".into() }];
+        let regimes = vec![Regime { cells: vec![Cell::Centre(164.0)], key: "V=164".into(), support: None }];
         (RegimeTable { rules, regimes }, RegimeTracker::new(Duration::from_secs(settle)))
     }
 
@@ -118,6 +138,26 @@ mod tests {
         let places = run(2, &[164.0, 200.0, 230.0, 260.0, 289.0, 289.0, 289.0]);
         assert_eq!(places[1..6], vec![Place::Transient; 5][..]);
         assert!(matches!(places[6], Place::Outside { .. }));
+    }
+
+    /// Whether each row is transient: speeds in rpm, one a second; `settle` 10 s, tolerance 50 rpm.
+    fn transient(speeds: impl IntoIterator<Item = f64>) -> Vec<bool> {
+        let table =
+            RegimeTable { rules: vec![SettingRule { name: "S".into(), conditioning: Conditioning::Regression(50.0) }], regimes: vec![] };
+        let mut tracker = RegimeTracker::new(Duration::from_secs(10));
+        let rows = speeds.into_iter().enumerate();
+        rows.map(|(i, s)| tracker.step(&table, Timestamp::from_secs_f64(i as f64), Some(vec![Cell::Value(s)])) == Place::Transient)
+            .collect()
+    }
+
+    #[test]
+    fn a_continuous_setting_moves_freely_and_a_step_is_transient() {
+        let slow = (0..600).map(|i| 1000.0 + 4.0 * f64::from(i) + 20.0 * f64::from(i % 3));
+        assert!(!transient(slow).contains(&true), "4 rpm a second are less than 50 in 10 s");
+        let step = transient((0..100).map(|i| if i < 50 { 1000.0 } else { 1200.0 }));
+        assert!(!step[..50].contains(&true) && !step[50..60].contains(&false) && !step[60..].contains(&true), "{step:?}");
+        let ramp = transient((0..100).map(|i| 1000.0 + 20.0 * f64::from((i - 50).clamp(0, 30))));
+        assert!(!ramp[..50].contains(&true) && !ramp[60..80].contains(&false) && !ramp[92..].contains(&true), "{ramp:?}");
     }
 
     #[test]

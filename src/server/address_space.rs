@@ -172,7 +172,7 @@ fn add_signal(
 fn add_setting(nodes: &mut Instantiator<'_>, config: &Config, machine: &str, setting: &SettingConfig) -> Result<(), ServerError> {
     // A category may be a number or a text: only its first value tells.
     let data_type = match setting.conditioning {
-        Conditioning::Bins(_) | Conditioning::Tolerance(_) => DataTypeId::Double,
+        Conditioning::Bins(_) | Conditioning::Tolerance(_) | Conditioning::Regression(_) => DataTypeId::Double,
         Conditioning::Category | Conditioning::Ignored => DataTypeId::BaseDataType,
     };
     let path = nodes.variable(&join(machine, "Settings"), &setting.name, "MachineSettingType", Shape::scalar(data_type))?;

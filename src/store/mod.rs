@@ -37,7 +37,7 @@ pub struct FeatureRow {
     /// Regime slot; `None` outside, in a transient, not producing.
     pub regime: Option<u16>,
     pub flags: RowFlags,
-    /// NaN where there is no good value.
+    /// As monitors see them: without what continuous settings explain (frames have the raw values). NaN where there is no good value.
     pub features: Vec<f64>,
     /// One a model; NaN where there is none.
     pub scores: Vec<f64>,

@@ -309,6 +309,8 @@ pub struct Verdict {
     pub not_evaluated: Option<NotEvaluated>,
     /// Feature values in the order of the machine's feature list; NaN where there is none.
     pub features: Vec<f64>,
+    /// The same as models and monitors see them: without what continuous settings explain.
+    pub adjusted: Vec<f64>,
     pub status: DriftStatus,
     /// Largest index of the monitors; 1.0 is the threshold.
     pub drift_index: f64,

@@ -111,11 +111,16 @@ fn block(raw: &RawBlock, path: &str, notes: &mut Notes<'_>) -> Shape {
 
 fn conditioning(raw: RawSetting, path: &str, notes: &mut Notes<'_>) -> Conditioning {
     let category = raw.category == Some(true);
-    let given = [("tolerance", raw.tolerance.is_some()), ("bins", raw.bins.is_some()), ("category", category)];
+    let given = [
+        ("tolerance", raw.tolerance.is_some()),
+        ("bins", raw.bins.is_some()),
+        ("category", category),
+        ("regression", raw.regression.is_some()),
+    ];
     let given: Vec<&str> = given.iter().filter(|(_, there)| *there).map(|(key, _)| *key).collect();
     if let [_, second, ..] = given[..] {
         let message = format!("more than one kind of conditioning: `{}`", given.join("`, `"));
-        notes.fault(&join(path, second), message, Some("keep one of tolerance, bins and category".to_string()));
+        notes.fault(&join(path, second), message, Some("keep one of tolerance, bins, category and regression".to_string()));
     }
     if let Some(tolerance) = raw.tolerance {
         if tolerance <= 0.0 {
@@ -128,6 +133,12 @@ fn conditioning(raw: RawSetting, path: &str, notes: &mut Notes<'_>) -> Condition
         Conditioning::Bins(bins)
     } else if category {
         Conditioning::Category
+    } else if let Some(reach) = raw.regression {
+        if reach <= 0.0 {
+            let hint = "values farther than so much from every trained one are outside the envelope; a twentieth of the range is a start";
+            notes.fault(&join(path, "regression"), format!("not greater than 0: `{reach}`"), hint.to_string());
+        }
+        Conditioning::Regression(reach)
     } else {
         Conditioning::Ignored
     }

@@ -4,8 +4,8 @@ use super::{Names, bounds, channel, checks, feature, join, monitor};
 use crate::config::raw::{Kind, RawLabel, RawMachine, RawModel, RawPerformance};
 use crate::config::read::Notes;
 use crate::config::{
-    BufferConfig, Comparison, Condition, FeatureConfig, FrameClock, MachineConfig, ModelConfig, ModelKind, PerformanceConfig,
-    SettingConfig, Shape, SignalConfig, SourceConfig, StoreConfig,
+    BufferConfig, Comparison, Condition, Conditioning, FeatureConfig, FrameClock, MAX_CONTINUOUS, MachineConfig, ModelConfig, ModelKind,
+    PerformanceConfig, SettingConfig, Shape, SignalConfig, SourceConfig, StoreConfig,
 };
 
 /// Names that the address space uses itself at the root.
@@ -73,6 +73,11 @@ fn check_channels(signals: &[SignalConfig], settings: &[SettingConfig], path: &s
     if total > bounds::MAX_CHANNELS {
         let hint = format!("at most {}", bounds::MAX_CHANNELS);
         notes.fault(&join(path, "signals"), format!("too many signals and settings: `{total}`"), hint);
+    }
+    let mut continuous = settings.iter().enumerate().filter(|(_, s)| matches!(s.conditioning, Conditioning::Regression(_)));
+    if let Some((i, setting)) = continuous.nth(MAX_CONTINUOUS) {
+        let hint = format!("at most {MAX_CONTINUOUS}: more would need more rows than there are; leave out what matters least");
+        notes.fault(&format!("{path}.settings[{i}].regression"), format!("too many settings with regression: `{}`", setting.name), hint);
     }
     let mut names = Names::default();
     for (i, signal) in signals.iter().enumerate() {

@@ -113,7 +113,7 @@ impl MachineCore {
     fn monitor(&mut self, slot: u16) {
         let Some(bundle) = self.bundle.clone() else { return };
         let Some(regime) = bundle.regimes.get(usize::from(slot)) else { return };
-        let (time, row) = (self.now.time, &self.now.extracted.values);
+        let (time, row) = (self.now.time, &self.now.adjusted);
         self.verdict.monitors[0].evaluated = self.data.push(slot, time, row, &regime.references).is_some();
         for (k, (state, config)) in self.models.iter_mut().zip(&self.config.models).enumerate() {
             let Some(model) = bundle.model(&config.name) else { continue };

@@ -77,6 +77,10 @@ struct Now {
     row: u64,
     time: Timestamp,
     extracted: Extracted,
+    /// The features as models and monitors see them: without what continuous settings explain.
+    adjusted: Vec<f64>,
+    /// Buffer of the regression.
+    terms: Vec<f64>,
     place: Place,
     cells: Option<Vec<Cell>>,
     producing: Option<bool>,
@@ -156,6 +160,8 @@ impl MachineCore {
                 row: 0,
                 time: Timestamp::EPOCH,
                 extracted: Extracted::default(),
+                adjusted: vec![f64::NAN; width],
+                terms: Vec::new(),
                 place: Place::BadSetting,
                 cells: None,
                 producing: None,
@@ -195,11 +201,22 @@ impl MachineCore {
         let table = self.bundle.as_ref().map_or(&self.rules, |b| &b.envelope);
         now.place = self.tracker.step(table, now.time, now.cells.clone());
         self.now.not_evaluated = self.why_not();
+        self.adjust();
         let mut labels = frame.channels.iter().skip(signals + self.config.settings.len());
         for (state, config) in self.models.iter_mut().zip(&self.config.models) {
             if let (Some(performance), Some(config)) = (&mut state.performance, &config.performance) {
                 performance.read(&config.label, labels.next());
             }
+        }
+    }
+
+    /// Takes what continuous settings explain out of the features, in a known regime.
+    fn adjust(&mut self) {
+        let now = &mut self.now;
+        now.adjusted.clone_from(&now.extracted.values);
+        let (Place::Known { slot, .. }, Some(cells), Some(bundle)) = (&now.place, &now.cells, &self.bundle) else { return };
+        if let Some(regime) = bundle.regimes.get(usize::from(*slot)) {
+            regime.adjust(&bundle.envelope, cells, &mut now.terms, &mut now.adjusted);
         }
     }
 
@@ -231,7 +248,7 @@ impl MachineCore {
         for (state, config) in self.models.iter_mut().zip(&self.config.models) {
             let Some(model) = bundle.model(&config.name) else { continue };
             state.residuals.clear();
-            state.residuals.extend(model.inputs.iter().map(|k| regime.residual(*k, self.now.extracted.values[*k])));
+            state.residuals.extend(model.inputs.iter().map(|k| regime.residual(*k, self.now.adjusted[*k])));
             let missing = state.residuals.iter().filter(|z| z.is_nan()).count();
             state.complete = missing == 0;
             if missing * 2 > state.residuals.len() {

@@ -55,6 +55,7 @@ pub fn empty(config: &MachineConfig) -> Verdict {
         regime: RegimeReport { state: RegimeState::NoReference, slot: None, key: "".into(), since: Timestamp::EPOCH, distance: nan },
         not_evaluated: Some(NotEvaluated::NoReference),
         features: vec![nan; config.features.len()],
+        adjusted: vec![nan; config.features.len()],
         status: DriftStatus::NotEvaluated,
         drift_index: nan,
         top_feature: None,
@@ -314,6 +315,7 @@ impl MachineCore {
         verdict.time = self.now.time;
         verdict.not_evaluated = self.now.not_evaluated;
         verdict.features.clone_from(&self.now.extracted.values);
+        verdict.adjusted.clone_from(&self.now.adjusted);
         let enabled = |m: &&MonitorReport| m.status != DriftStatus::NotEvaluated || m.reason.is_some();
         let rank = |s: DriftStatus| match s {
             // A monitor that still fills its window does not hide what the others say.

@@ -72,14 +72,14 @@ mod tests {
 
     const CHARTS: &str = "[machines.data_drift]\ntests = [\"ewma_t2\", \"cusum\"]\nbudget = \"1 per 1000 evaluations\"\n";
 
-    /// Trained at speeds from 1,000 to 2,000 rpm.
+    /// Trained at speeds from 1,000 to 2,000 rpm; the second feature has no value at all.
     fn bundle(conditioning: &str) -> (Config, Bundle) {
         let settings = format!("settings = [{{ name = \"Speed\", {conditioning} }}]");
         let config = Config::parse(&format!("[[machines]]\nname = \"M\"\nsignals = [\"a\", \"b\"]\n{settings}\n{CHARTS}")).unwrap();
         let row = |i: u16| {
             let speed = 1000.0 + f64::from(i);
             let cell = if conditioning.contains("regression") { Cell::Value(speed) } else { Cell::Centre(speed) };
-            TrainingRow { time: Timestamp::EPOCH, cells: vec![cell], features: vec![speed / 10.0 + f64::from(i % 7), f64::from(i % 5)] }
+            TrainingRow { time: Timestamp::EPOCH, cells: vec![cell], features: vec![speed / 10.0 + f64::from(i % 7), f64::NAN] }
         };
         let training = Training { rows: (0..1000).map(row).collect(), ..Training::default() };
         let bundle = training.train(&config.machines[0], "hash").unwrap();

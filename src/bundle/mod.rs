@@ -9,7 +9,7 @@ mod train;
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::config::MachineConfig;
 use crate::drift::References;
@@ -62,6 +62,7 @@ pub struct RegimeReference {
     /// Frozen sample of each feature; `None` where it had no values.
     pub references: References,
     /// Mean and standard deviation of each feature, for regime-normalised residuals; NaN and 0 where it had no values.
+    #[serde(deserialize_with = "null_is_nan")]
     pub mean: Vec<f64>,
     pub sd: Vec<f64>,
     /// What continuous settings explain of the features; `None` where there are no such settings. All of the above is of
@@ -203,6 +204,12 @@ impl Bundle {
     pub fn model(&self, name: &str) -> Option<&BundleModel> {
         self.models.iter().find(|m| &*m.name == name)
     }
+}
+
+/// Numbers as JSON has them: it knows no NaN.
+fn null_is_nan<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+    let numbers = Vec::<Option<f64>>::deserialize(from)?;
+    Ok(numbers.into_iter().map(|x| x.unwrap_or(f64::NAN)).collect())
 }
 
 /// The data contract of a machine.

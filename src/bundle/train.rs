@@ -83,7 +83,7 @@ impl Training {
             model.prediction_drift = seen.calibrate_prediction(config, &envelope, &regimes, model);
         }
         for (k, model) in models.iter_mut().enumerate() {
-            model.performance = self.learn_performance(k, &members, &envelope, &regimes, model);
+            model.performance = seen.learn_performance(k, &members, &envelope, &regimes, model);
         }
         let times = || self.rows.iter().map(|r| r.time);
         Ok(Bundle {
@@ -135,7 +135,7 @@ impl Training {
         (envelope.continuous() > 0).then(|| Regression::fit(&rows))
     }
 
-    /// The rows, also those held back, without what the continuous settings explain.
+    /// The rows, also those held back or of faults, without what the continuous settings explain.
     fn adjusted(&self, envelope: &RegimeTable, regressions: &[Option<Regression>]) -> Cow<'_, Self> {
         if envelope.continuous() == 0 {
             return Cow::Borrowed(self);
@@ -149,7 +149,8 @@ impl Training {
                 regression.apply(&envelope.point(&row.cells), &mut terms, &mut row.features);
             }
         }
-        seen.held_back = self.held_back.as_ref().map(|t| Box::new(t.adjusted(envelope, regressions).into_owned()));
+        let inner = |t: &Option<Box<Self>>| t.as_ref().map(|t| Box::new(t.adjusted(envelope, regressions).into_owned()));
+        (seen.held_back, seen.faults) = (inner(&self.held_back), inner(&self.faults));
         Cow::Owned(seen)
     }
 

@@ -93,9 +93,15 @@ fn detect(reference: Option<&Column>, current: Option<&Column>, codes: bool) -> 
             }
         }
     }
+    let distinct = if codes { distinct.len() } else { 0 };
+    kind_of(numbers, texts, distinct)
+}
+
+/// What a column holds of which so many rows are numbers (`distinct` different ones) and so many texts.
+pub fn kind_of(numbers: usize, texts: usize, distinct: usize) -> Kind {
     let is_text = texts * TEXTS_ONE_IN > numbers + texts;
     // a single value is a signal that does not move, not a class
-    let is_code = codes && (2..=FEW_VALUES).contains(&distinct.len()) && numbers >= ROWS_A_VALUE * distinct.len();
+    let is_code = (2..=FEW_VALUES).contains(&distinct) && numbers >= ROWS_A_VALUE * distinct;
     if is_text || is_code { Kind::Categorical } else { Kind::Numerical }
 }
 

@@ -21,6 +21,7 @@ pub struct Column {
     texts: HashMap<usize, usize>,
     labels: Vec<String>,
     by_label: HashMap<String, usize>,
+    infinite: usize,
 }
 
 impl Column {
@@ -31,6 +32,7 @@ impl Column {
     /// Appends the value of the next row.
     pub fn push(&mut self, entry: Entry<'_>) {
         let row = self.numbers.len();
+        self.infinite += usize::from(matches!(entry, Entry::Number(x) if x.is_infinite()));
         self.numbers.push(match entry {
             Entry::Number(x) if x.is_finite() => x,
             _ => f64::NAN,
@@ -48,6 +50,11 @@ impl Column {
     /// Rows, with or without a value.
     pub fn len(&self) -> usize {
         self.numbers.len()
+    }
+
+    /// Infinite numbers that were appended, as gaps.
+    pub fn infinite(&self) -> usize {
+        self.infinite
     }
 
     pub fn is_empty(&self) -> bool {

@@ -13,7 +13,7 @@ mod data;
 mod regimes;
 
 pub use choose::{Choice, ChooseOptions, ColumnChoice, MetricChoice, choose};
-pub use columns::KindOptions;
+pub use columns::{KindOptions, kind_of};
 pub use compare::{ColumnComparison, Comparison, MetricAnswer, Metrics, Mode, Options, Summary, compare};
 pub use data::{Column, Entry, Table};
 pub use regimes::{ParseSettingError, Setting};

@@ -7,8 +7,8 @@
 //!   recorded data)
 //! ```
 //!
-//! Rooms. Pure (no async, clock, I/O): [`types`], [`regime`], [`feature`], [`model`], [`drift`], [`checks`], [`bundle`], [`comparison`], [`pipeline::core`],
-//! [`report`].
+//! Rooms. Pure (no async, clock, I/O): [`types`], [`regime`], [`feature`], [`model`], [`drift`], [`checks`], [`bundle`], [`comparison`], [`profile`],
+//! [`pipeline::core`], [`report`].
 //! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `server`, `sim`, `wire`, `app`.
 //!
 //! The README tells how to run it, `docs/` how a verdict comes about.
@@ -22,6 +22,7 @@ pub mod drift;
 pub mod feature;
 pub mod model;
 pub mod pipeline;
+pub mod profile;
 pub mod regime;
 pub mod report;
 pub mod sim;

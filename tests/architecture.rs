@@ -25,9 +25,10 @@ const PURE: &[Room] = &[
     room("drift", &["types", "config"]),
     room("checks", &["drift"]),
     room("bundle", &["types", "config", "regime", "drift", "model"]),
+    room("profile", &["types", "drift", "comparison"]),
     room("pipeline/core", &["types", "config", "regime", "feature", "model", "drift", "checks", "bundle"]),
     room("pipeline/align", &["types", "config"]),
-    room("report", &["types", "config", "regime", "drift", "checks", "bundle", "comparison"]),
+    room("report", &["types", "config", "regime", "drift", "checks", "bundle", "comparison", "profile"]),
 ];
 
 /// The only file of a pure room that touches the file system.

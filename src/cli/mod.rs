@@ -13,6 +13,7 @@ mod choose;
 mod compare;
 #[cfg(feature = "gateway")]
 mod demo;
+mod describe;
 mod replay;
 #[cfg(feature = "gateway")]
 mod run;
@@ -60,6 +61,8 @@ enum Command {
     Train(train::TrainArgs),
     /// Run recorded data through the same engine, faster than real time.
     Replay(replay::ReplayArgs),
+    /// Profile recorded data before monitoring: columns, gaps, settings and their combinations, correlations, order in time.
+    Describe(describe::DescribeArgs),
     /// Compare two files for drift, column by column; with --settings in each regime by itself.
     Compare(compare::CompareArgs),
     /// Find the metric and threshold that separate drifted from normal data best.
@@ -109,6 +112,7 @@ impl Cli {
             }
             Command::Train(args) => train::run(&args),
             Command::Replay(args) => replay::run(&args),
+            Command::Describe(args) => describe::run(&args),
             Command::Compare(args) => compare::run(&args),
             Command::Choose(args) => choose::run(&args),
             #[cfg(feature = "gateway")]

@@ -8,6 +8,7 @@
 
 pub mod bins;
 pub mod html;
+pub mod profile;
 pub mod svg;
 
 #[cfg(test)]

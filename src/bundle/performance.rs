@@ -93,7 +93,7 @@ impl Training {
                 labelled[slot].extend(truths[*i].map(|fault| (row.time, score(row, &regimes[slot], model), fault)));
             }
         }
-        for faults in self.faults.iter() {
+        if let Some(faults) = &self.faults {
             let mut seen = vec![0; regimes.len()];
             for (row, truth) in faults.rows.iter().zip(faults.truths(k)) {
                 let Located::Known { slot, .. } = envelope.locate(&row.cells) else { continue };

@@ -486,9 +486,10 @@ impl Latencies {
     }
 }
 
-/// Fields are only ever appended to the state, and all zeros are an empty one: what an older program has kept reads as if it had them.
+/// Fields are only ever appended to the state, and a zero is an empty one: what an older program has kept reads as if it had them.
 fn read_state(bytes: &[u8]) -> Result<CoreState, postcard::Error> {
-    const APPENDED: usize = 64;
+    // One byte a field.
+    const APPENDED: usize = 1;
     match postcard::from_bytes(bytes) {
         Err(postcard::Error::DeserializeUnexpectedEnd) => postcard::from_bytes(&[bytes, &[0; APPENDED]].concat()),
         read => read,

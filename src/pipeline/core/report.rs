@@ -362,8 +362,8 @@ impl MachineCore {
 
     /// The model that monitor `k` belongs to; `None` for the features'.
     fn model_of(&self, k: usize) -> Option<u16> {
-        let labelled = self.models.iter().enumerate().filter(|(_, m)| m.performance.is_some()).map(|(k, _)| k);
-        let model = if k > self.models.len() { labelled.into_iter().nth(k - 1 - self.models.len()) } else { k.checked_sub(1) };
+        let mut labelled = self.models.iter().enumerate().filter(|(_, m)| m.performance.is_some()).map(|(k, _)| k);
+        let model = if k > self.models.len() { labelled.nth(k - 1 - self.models.len()) } else { k.checked_sub(1) };
         model.map(|m| m as u16)
     }
 

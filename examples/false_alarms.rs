@@ -24,6 +24,8 @@
 //! At phi 0.95 a setting's 2,000 rows are worth 50 independent ones. ADWIN forgets at each alarm and alarms again: its budget holds
 //! for independent rows only.
 
+use std::io::Write;
+
 use driftgate::drift::calibrate::{Answer, HealthyRows, Subject, calibrate};
 use driftgate::drift::metric::{Metric, Reference};
 use driftgate::drift::{Chart, Monitor, MonitorParams, Test};
@@ -75,12 +77,30 @@ impl Machine {
     }
 }
 
-/// Onsets per budgeted onset on fresh rows, for one reference.
-fn run(tests: &[Test], per: usize, onsets_wanted: usize, phi: f64, regimes: usize, seed: u64) -> Option<f64> {
-    let charts = tests.iter().all(|t| t.is_chart());
-    let params = MonitorParams {
+/// A monitor whose budget is tried.
+struct Case {
+    name: &'static str,
+    tests: Vec<Test>,
+    /// Evaluations per budgeted onset.
+    per: usize,
+    /// Budgeted onsets that each reference is followed for.
+    onsets: usize,
+}
+
+fn cases() -> Vec<Case> {
+    let (ks, w1) = (Test::from(Metric::KolmogorovSmirnov), Test::from(Metric::Wasserstein));
+    let mut cases: Vec<Case> =
+        Chart::ALL.into_iter().map(|c| Case { name: c.name(), tests: vec![c.into()], per: 5_000, onsets: 20 }).collect();
+    cases.push(Case { name: "windows", tests: vec![ks, w1], per: 200, onsets: 10 });
+    cases
+}
+
+/// Onsets per budgeted onset on fresh rows, for one reference; `None` where there is no calibration.
+fn run(case: &Case, phi: f64, regimes: usize, seed: u64) -> Option<f64> {
+    let charts = case.tests.iter().all(|t| t.is_chart());
+    let mut params = MonitorParams {
         enabled: true,
-        tests: tests.iter().map(|t| (*t, f64::MAX)).collect(),
+        tests: case.tests.iter().map(|t| (*t, f64::MAX)).collect(),
         window_rows: 200,
         hop: if charts { 1 } else { 50 },
         consecutive_limit: if charts { 1 } else { 3 },
@@ -95,13 +115,12 @@ fn run(tests: &[Test], per: usize, onsets_wanted: usize, phi: f64, regimes: usiz
     }
     let references = healthy.references(&healthy.members(regimes));
     let references: Vec<&[Option<Reference>]> = references.iter().map(Vec::as_slice).collect();
-    let budget = format!("1 per {per} evaluations").parse().ok();
+    let budget = format!("1 per {} evaluations", case.per).parse().ok();
     let calibration = calibrate(&Subject { params: &params, budget, references: references.clone(), healthy: &healthy, held_back: None });
     let Answer::Thresholds(calibrated) = &calibration.answer else {
         eprintln!("phi {phi}: {:?}", calibration.answer);
         return None;
     };
-    let mut params = params;
     for (test, threshold) in params.tests.iter_mut().zip(&calibrated.thresholds) {
         test.1 = *threshold;
     }
@@ -112,7 +131,7 @@ fn run(tests: &[Test], per: usize, onsets_wanted: usize, phi: f64, regimes: usiz
     monitor.set_ewma(calibration.ewma.clone());
     let (mut evaluations, mut onsets) = (0, 0);
     let mut drifting = vec![false; regimes];
-    while evaluations < per * onsets_wanted {
+    while evaluations < case.per * case.onsets {
         let slot = machine.row(&mut row);
         if let Some(e) = monitor.push(slot, Timestamp::EPOCH, &row, references[usize::from(slot)]) {
             evaluations += 1;
@@ -122,34 +141,32 @@ fn run(tests: &[Test], per: usize, onsets_wanted: usize, phi: f64, regimes: usiz
             drifting[at] = drift;
         }
     }
-    Some(onsets as f64 / onsets_wanted as f64)
+    Some(onsets as f64 / case.onsets as f64)
+}
+
+/// Mean over references and half of its 90 % interval, from their spread.
+fn mean(ratios: &[f64]) -> (f64, f64) {
+    let n = ratios.len() as f64;
+    let mean = ratios.iter().sum::<f64>() / n;
+    let variance = ratios.iter().map(|r| (r - mean) * (r - mean)).sum::<f64>() / (n - 1.0);
+    (mean, 1.7 * (variance / n).sqrt())
 }
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let windows = args.first().is_some_and(|a| a == "window");
-    let draws: u64 = args.get(1).and_then(|a| a.parse().ok()).unwrap_or(8);
-    let monitors: Vec<(Vec<Test>, usize, usize)> = if windows {
-        let (ks, w1) = (Test::from(Metric::KolmogorovSmirnov), Test::from(Metric::Wasserstein));
-        vec![(vec![ks], 200, 10), (vec![ks, w1], 200, 10)]
-    } else {
-        Chart::ALL.into_iter().map(|c| (vec![c.into()], 5_000, 20)).collect()
-    };
-    println!("| tests | budget | settings | phi 0 | 0.5 | 0.9 | 0.95 |\n|---|---|---|---|---|---|---|");
-    for (tests, per, wanted) in monitors {
+    let wanted = |name: &str| args.first().is_none_or(|a| a == "all" || a.split(',').any(|a| a == name));
+    let draws: u64 = args.get(1).and_then(|a| a.parse().ok()).unwrap_or(24);
+    println!("| tests | regimes | phi 0 | 0.5 | 0.9 | 0.95 |\n|---|---|---|---|---|---|");
+    for case in cases().iter().filter(|c| wanted(c.name)) {
         for regimes in [1, 8] {
-            let name = tests.iter().map(|t| t.name()).collect::<Vec<_>>().join(" and ");
-            print!("| {name} | 1 per {per} evaluations | {regimes} |");
+            print!("| {} | {regimes} |", case.name);
             for phi in [0.0, 0.5, 0.9, 0.95] {
-                let rates: Vec<f64> = (0..draws).filter_map(|seed| run(&tests, per, wanted, phi, regimes, seed)).collect();
-                let mean = rates.iter().sum::<f64>() / rates.len() as f64;
-                let (least, most) = rates.iter().fold((f64::MAX, 0.0), |(a, b): (f64, f64), r| (a.min(*r), b.max(*r)));
-                print!(" {mean:.2} ({least:.1} to {most:.1}) |");
-                use std::io::Write;
-                let _ = std::io::stdout().flush();
+                let ratios: Vec<f64> = (0..draws).filter_map(|seed| run(case, phi, regimes, seed)).collect();
+                let (mean, half) = mean(&ratios);
+                print!(" {mean:.2} ± {half:.2} |");
+                std::io::stdout().flush().unwrap_or_default();
             }
             println!();
         }
     }
-    println!("\nMeasured onsets over budgeted onsets: mean over {draws} references (least to most).");
 }

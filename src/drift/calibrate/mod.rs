@@ -4,17 +4,22 @@
 //! healthy rows ─▶ runs of the monitor itself, without drift ─▶ scores of its tests ─▶ thresholds ─▶ expected delays
 //!                 1. held-back rows of their own, unit by unit, against the references; else
 //!                 2. with eight units or more: each fifth of the units against references of the others; else
-//!                 3. block resampling: references and stream both drawn anew, in blocks longer than the rows' memory
+//!                 3. resampling: references and stream both drawn anew, innovations in blocks, memory by a model
 //! ```
 //! Everything that the monitor does is in these runs: features, regimes, windows, hops, charts, own baseline, "all x N". The
 //! estimation error of references is in them too, as each run is against references that its rows are not part of (1, 2) or
-//! that are drawn as independently as the rows (3). Beyond the rates that the runs show, thresholds are extrapolated
-//! (`tail`). Block resampling: Kuensch, Annals of Statistics 17 (1989).
+//! that are drawn as independently as the rows (3). How rows are drawn: `recolour`; charts that start anew at an alarm:
+//! `restart`. Beyond the rates that the runs show, thresholds are extrapolated (`tail`).
+//! Block resampling: Kuensch, Annals of Statistics 17 (1989).
 
+mod autoregression;
 mod budget;
-mod resample;
+mod recolour;
+mod restart;
 mod rows;
+mod runs;
 mod stationary;
+mod stream;
 mod tail;
 
 use std::sync::Arc;
@@ -24,11 +29,14 @@ use serde::{Deserialize, Serialize};
 use super::chart::ewma_t2::EwmaReference;
 use super::metric::Reference;
 use super::{Chart, Monitor, MonitorParams, Test};
+use recolour::Recolour;
+use runs::Plan;
+use tail::Curve;
 
 pub use budget::{Budget, ParseBudgetError};
 pub use rows::HealthyRows;
 pub use stationary::{has_unit_root, memory};
-pub use tail::{Trace, thresholds};
+pub use tail::Trace;
 
 /// What is calibrated: a monitor, its references, and healthy rows.
 pub struct Subject<'a> {
@@ -99,7 +107,7 @@ pub enum Basis {
     HeldBack,
     /// Units against references of other units.
     OtherUnits,
-    /// Blocks of so many rows.
+    /// Innovations in blocks of so many rows.
     Resampled {
         block: u32,
     },
@@ -155,21 +163,27 @@ fn answer(subject: &Subject<'_>, budget: Budget, residuals: &[Vec<f64>], ewma: O
         return Answer::NotStationary { columns: wandering };
     }
     let Some(rate) = budget.per_evaluation(subject.healthy.interval(), subject.params.hop) else { return Answer::NoTime };
-    let block = block_length(residuals, columns);
-    let (basis, trace) = if let Some(held_back) = subject.held_back.filter(|h| !h.is_empty()) {
-        (Basis::HeldBack, subject.run(&subject.references, ewma, held_back))
+    let colour = Recolour::new(subject.healthy, &subject.references, subject.params.baseline_rows > 0);
+    let (basis, plan) = if let Some(held_back) = subject.held_back.filter(|h| !h.is_empty()) {
+        (Basis::HeldBack, Plan::HeldBack(held_back))
     } else if subject.healthy.units().len() >= MANY_UNITS {
-        (Basis::OtherUnits, subject.each_against_the_others())
+        (Basis::OtherUnits, Plan::OtherUnits)
     } else {
-        (Basis::Resampled { block: block as u32 }, subject.resampled(block, rate))
+        (Basis::Resampled { block: colour.block as u32 }, Plan::resampled(subject, &colour, rate))
     };
+    let trace = subject.trace(&plan, ewma);
     let evaluations = trace.evaluations();
     let kinds: Vec<Test> = subject.params.tests.iter().map(|t| t.0).collect();
     let limit = subject.params.consecutive_limit;
-    let found = (evaluations >= MIN_EVALUATIONS).then(|| thresholds(&kinds, &trace, limit, rate)).flatten();
+    let curve = if evaluations >= MIN_EVALUATIONS { Curve::new(&kinds, &trace, limit) } else { None };
+    let found = match curve {
+        Some(curve) if subject.restarts() => subject.restarted(&curve, &plan, ewma, evaluations, rate),
+        Some(curve) => curve.thresholds(rate),
+        None => None,
+    };
     let Some(thresholds) = found else { return Answer::TooFewRows { evaluations: evaluations as u64 } };
     Answer::Thresholds(Calibrated {
-        delay_rows: SHIFTS.map(|shift| subject.delay(&thresholds, ewma, block, shift)),
+        delay_rows: SHIFTS.map(|shift| subject.delay(&thresholds, ewma, &colour, shift)),
         thresholds,
         budget,
         basis,
@@ -217,67 +231,12 @@ impl Subject<'_> {
         rows.units().into_iter().map(of).collect()
     }
 
+    fn learns_ewma(&self) -> bool {
+        self.params.tests.iter().any(|t| t.0 == Test::Chart(Chart::EwmaT2))
+    }
+
     fn ewma(&self, residuals: &[Vec<f64>]) -> Option<Arc<EwmaReference>> {
-        let wanted = self.params.tests.iter().any(|t| t.0 == Test::Chart(Chart::EwmaT2));
-        wanted.then(|| Arc::new(EwmaReference::learn(self.healthy.columns(), residuals)))
-    }
-
-    /// Scores of all units of `rows`, each with a fresh monitor.
-    fn run(&self, references: &[&[Option<Reference>]], ewma: Option<&Arc<EwmaReference>>, rows: &HealthyRows) -> Trace {
-        let mut trace = Trace { tests: self.params.tests.len(), sequences: vec![] };
-        for unit in rows.units() {
-            let mut monitor = self.monitor(None, ewma);
-            follow(&mut monitor, unit, rows, references, &mut trace, usize::MAX);
-        }
-        trace
-    }
-
-    /// Each fifth of the units against references from the other units.
-    fn each_against_the_others(&self) -> Trace {
-        let units = self.healthy.units();
-        let mut trace = Trace { tests: self.params.tests.len(), sequences: vec![] };
-        for fold in 0..FOLDS {
-            let mut own = HealthyRows::new(self.healthy.columns());
-            let mut others = HealthyRows::new(self.healthy.columns());
-            for (u, unit) in units.iter().enumerate() {
-                let to = if u % FOLDS == fold { &mut own } else { &mut others };
-                to.start_unit();
-                unit.clone().for_each(|i| to.push(self.healthy.slot(i), self.healthy.time(i), self.healthy.row(i)));
-            }
-            let references = others.references(&others.members(self.references.len()));
-            let references: Vec<&[Option<Reference>]> = references.iter().map(Vec::as_slice).collect();
-            let ewma = self.ewma(&self.residuals(&references, &others));
-            trace.sequences.extend(self.run(&references, ewma.as_ref(), &own).sequences);
-        }
-        trace
-    }
-}
-
-/// Feeds rows to a monitor until there are `enough` evaluations; appends its scores, one sequence a decision.
-fn follow(
-    monitor: &mut Monitor,
-    stream: impl Iterator<Item = usize>,
-    rows: &HealthyRows,
-    references: &[&[Option<Reference>]],
-    trace: &mut Trace,
-    enough: usize,
-) {
-    let pooled = monitor.params().is_pooled();
-    let first = trace.sequences.len();
-    trace.sequences.resize(first + if pooled { 1 } else { references.len() }, Vec::new());
-    let mut evaluations = 0;
-    for i in stream {
-        let slot = rows.slot(i);
-        if monitor.push(slot, rows.time(i), rows.row(i), references[usize::from(slot)]).is_none() {
-            continue;
-        }
-        let sequence = &mut trace.sequences[first + if pooled { 0 } else { usize::from(slot) }];
-        let tests = monitor.tests().iter().zip(&monitor.params().tests);
-        sequence.extend(tests.map(|(result, (test, _))| if test.is_p_value() { result.p_value } else { result.value }));
-        evaluations += 1;
-        if evaluations >= enough {
-            return;
-        }
+        self.learns_ewma().then(|| Arc::new(EwmaReference::learn(self.healthy.columns(), residuals)))
     }
 }
 
@@ -293,14 +252,6 @@ fn wandering(residuals: &[Vec<f64>], columns: usize) -> Vec<u16> {
         has_unit_root(units.iter().map(Vec::as_slice))
     };
     (0..columns).filter(wanders).map(|k| k as u16).collect()
-}
-
-/// Rows of a block: twenty times the longest memory of a column, a quarter of the longest unit at most.
-fn block_length(residuals: &[Vec<f64>], columns: usize) -> usize {
-    let Some(longest) = residuals.iter().max_by_key(|u| u.len()) else { return 1 };
-    let rows = longest.len() / columns.max(1);
-    let memory = (0..columns).map(|k| memory(&column(longest, columns, k))).fold(1.0, f64::max);
-    ((20.0 * memory).ceil() as usize).clamp(1, (rows / 4).max(1))
 }
 
 #[cfg(test)]
@@ -376,6 +327,21 @@ mod tests {
         let Answer::Thresholds(c) = &calibration.answer else { panic!() };
         assert!(matches!(c.basis, Basis::Resampled { .. }));
         assert!(c.delay_rows[2] < Some(30) && c.delay_rows[2].is_some(), "{:?}", c.delay_rows);
+    }
+
+    #[test]
+    fn every_chart_keeps_its_budget_where_memory_is_long() {
+        for chart in Chart::ALL {
+            let params = params(chart.into(), 1, 1);
+            let (mut found, mut wanted) = (0, 0.0);
+            for seed in 0..3 {
+                let (calibration, references) = calibrated(&params, &rows(8_000, 0.9, 10 + seed), None, "1 per 1000 evaluations");
+                let (more, evaluations) = onsets(&params, &calibration, &references, &rows(40_000, 0.9, 20 + seed));
+                (found, wanted) = (found + more, wanted + evaluations as f64 / 1000.0);
+            }
+            let ratio = found as f64 / wanted;
+            assert!((0.5..2.0).contains(&ratio), "{chart}: {found} onsets, wanted {wanted}");
+        }
     }
 
     #[test]

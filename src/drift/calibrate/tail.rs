@@ -133,16 +133,30 @@ impl Tail {
 /// Onsets wanted at the level that the tail of the alarms is fitted from.
 const ENOUGH: usize = 40;
 
-/// Thresholds at which `limit` evaluations in a row with all tests beyond come with `rate` onsets an evaluation. The tests
-/// share one level: each is exceeded equally often. `None` where there is too little to say.
-pub fn thresholds(kinds: &[Test], trace: &Trace, limit: u16, rate: f64) -> Option<Vec<f64>> {
-    let scores =
-        |j: usize| trace.sequences.iter().flat_map(move |s| s.iter().skip(j).step_by(trace.tests).copied()).filter(|x| x.is_finite());
-    let tails: Option<Vec<Tail>> = kinds.iter().enumerate().map(|(j, kind)| Tail::of(*kind, scores(j).collect())).collect();
-    let tails = tails?;
-    let levels: Vec<Vec<(f64, f64)>> = trace.sequences.iter().map(|s| spans(s, &tails)).collect();
-    let level = level(&levels, limit, rate)?;
-    Some(tails.iter().map(|t| t.backward(level)).collect())
+/// How often a monitor's tests exceed together, by a level that they share: each test is exceeded equally often at it.
+pub struct Curve {
+    tails: Vec<Tail>,
+    levels: Vec<Vec<(f64, f64)>>,
+    limit: u16,
+}
+
+impl Curve {
+    /// From scores on healthy rows; drift is `limit` evaluations in a row with all tests beyond. `None` where there is too little
+    /// to say.
+    pub fn new(kinds: &[Test], trace: &Trace, limit: u16) -> Option<Self> {
+        let scores =
+            |j: usize| trace.sequences.iter().flat_map(move |s| s.iter().skip(j).step_by(trace.tests).copied()).filter(|x| x.is_finite());
+        let tails: Option<Vec<Tail>> = kinds.iter().enumerate().map(|(j, kind)| Tail::of(*kind, scores(j).collect())).collect();
+        let tails = tails?;
+        let levels = trace.sequences.iter().map(|s| spans(s, &tails)).collect();
+        Some(Self { tails, levels, limit })
+    }
+
+    /// Thresholds with `rate` onsets an evaluation, where scores do not depend on the threshold.
+    pub fn thresholds(&self, rate: f64) -> Option<Vec<f64>> {
+        let level = level(&self.levels, self.limit, rate)?;
+        Some(self.tails.iter().map(|t| t.backward(level)).collect())
+    }
 }
 
 /// Smallest and largest level over the tests at each evaluation: all exceed where the smallest does, none where the largest
@@ -218,6 +232,10 @@ mod tests {
     use rand_distr::{ChiSquared, Distribution, Exp1, StandardNormal};
 
     use super::*;
+
+    fn thresholds(kinds: &[Test], trace: &Trace, limit: u16, rate: f64) -> Option<Vec<f64>> {
+        Curve::new(kinds, trace, limit)?.thresholds(rate)
+    }
 
     fn trace(n: usize, mut score: impl FnMut() -> f64) -> Trace {
         Trace { tests: 1, sequences: vec![(0..n).map(|_| score()).collect()] }

@@ -165,7 +165,9 @@ impl Running {
         let begun = Instant::now();
         core.infer();
         let latency = begun.elapsed();
-        let step = core.judge();
+        // The row that ends the learning trains and calibrates: seconds, in which the server and others go on.
+        let trains = core.learning().is_some_and(|(rows, wanted)| rows + 1 >= wanted);
+        let step = if trains { tokio::task::block_in_place(|| core.judge()) } else { core.judge() };
         if step.verdict.models.iter().any(|m| m.score.is_finite()) {
             self.latencies.add(latency);
             self.beside.inferences = self.beside.inferences.wrapping_add(1);

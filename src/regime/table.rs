@@ -65,9 +65,15 @@ impl RegimeTable {
         Self { rules, regimes: Vec::new() }
     }
 
-    /// Reads one row of settings (in the order of the rules); `None` where a conditioning setting has no usable value.
-    pub fn cells<'a>(&self, values: impl Iterator<Item = Option<&'a Value>>) -> Option<Vec<Cell>> {
-        self.rules.iter().zip(values).map(|(rule, value)| rule.cell(value)).collect()
+    /// Reads one row of settings (in the order of the rules) into `cells`, which holds the row before or nothing; false where a
+    /// conditioning setting has no usable value. Allocates only where a class has changed.
+    pub fn read<'a>(&self, values: impl Iterator<Item = Option<&'a Value>>, cells: &mut Vec<Cell>) -> bool {
+        let mut values = values;
+        cells.resize(self.rules.len(), Cell::Any);
+        self.rules.iter().zip(cells).all(|(rule, cell)| {
+            let read = values.next().and_then(|value| rule.cell(value, cell));
+            read.map(|read| *cell = read).is_some()
+        })
     }
 
     /// The nearest regime, if the cells are inside it.
@@ -181,7 +187,8 @@ impl RegimeTable {
 }
 
 impl SettingRule {
-    fn cell(&self, value: Option<&Value>) -> Option<Cell> {
+    /// `before` is that of the row before.
+    fn cell(&self, value: Option<&Value>, before: &Cell) -> Option<Cell> {
         let finite = |v: &Value| v.number().filter(|x| x.is_finite());
         match &self.conditioning {
             Conditioning::Ignored => Some(Cell::Any),
@@ -192,10 +199,17 @@ impl SettingRule {
                 let bin = edges.windows(2).position(|e| e[0] <= x && x < e[1]);
                 Some(Cell::Bin(bin.map(|b| b as u16)))
             }
-            Conditioning::Category => Some(Cell::Class(match value? {
-                Value::Text(text) => ascii(text),
-                other => format!("{}", finite(other)?).into(),
-            })),
+            Conditioning::Category => {
+                let known = if let Cell::Class(class) = before { Some(class) } else { None };
+                let class = match value? {
+                    Value::Text(text) => known.filter(|k| *k == text && text.chars().all(is_plain)).cloned().unwrap_or_else(|| ascii(text)),
+                    other => {
+                        let x = finite(other)?;
+                        known.filter(|k| k.parse() == Ok(x)).cloned().unwrap_or_else(|| x.to_string().into())
+                    }
+                };
+                Some(Cell::Class(class))
+            }
         }
     }
 
@@ -231,12 +245,43 @@ impl SettingRule {
 
 /// Printable ASCII without the separators of a key.
 fn ascii(text: &str) -> Arc<str> {
-    text.chars().map(|c| if c.is_ascii_graphic() && c != ';' && c != '=' { c } else { '_' }).collect::<String>().into()
+    text.chars().map(|c| if is_plain(c) { c } else { '_' }).collect::<String>().into()
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_graphic() && c != ';' && c != '='
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl RegimeTable {
+        fn cells<'a>(&self, values: impl Iterator<Item = Option<&'a Value>>) -> Option<Vec<Cell>> {
+            let mut cells = Vec::new();
+            self.read(values, &mut cells).then_some(cells)
+        }
+    }
+
+    #[test]
+    fn a_class_that_stays_is_not_made_anew() {
+        let t = table(&[("Recipe", Conditioning::Category), ("Program", Conditioning::Category)]);
+        let mut cells = Vec::new();
+        let row = |text: &str, x: f64| (Value::Text(text.into()), real(x));
+        let read = |text: &str, x: f64, cells: &mut Vec<Cell>| {
+            let (a, b) = row(text, x);
+            assert!(t.read([Some(&a), Some(&b)].into_iter(), cells));
+        };
+        read("P1", 7.0, &mut cells);
+        let first = cells.clone();
+        read("P1", 7.0, &mut cells);
+        let same = |k: usize, cells: &[Cell]| matches!((&first[k], &cells[k]), (Cell::Class(a), Cell::Class(b)) if Arc::ptr_eq(a, b));
+        assert!(same(0, &cells) && same(1, &cells));
+        read("P 1", 7.5, &mut cells);
+        assert_eq!(cells, [Cell::Class("P_1".into()), Cell::Class("7.5".into())]);
+        read("P 1", 8.0, &mut cells);
+        assert_eq!(cells, [Cell::Class("P_1".into()), Cell::Class("8".into())]);
+    }
 
     fn table(rules: &[(&str, Conditioning)]) -> RegimeTable {
         let rules = rules.iter().map(|(n, c)| SettingRule { name: (*n).into(), conditioning: c.clone() }).collect();

@@ -24,14 +24,15 @@ pub struct RegimeTracker {
     anchor: Option<(Vec<Cell>, Timestamp)>,
     /// The continuous settings, slowed down; and the time of the last row that moved it.
     follower: Option<(Point, Timestamp)>,
-    scratch: Option<Vec<Cell>>,
+    /// The settings of the last row had usable values.
+    readable: bool,
     outside_key: Arc<str>,
     settled: bool,
 }
 
 impl RegimeTracker {
     pub fn new(settle: Duration) -> Self {
-        Self { settle, anchor: None, follower: None, scratch: None, outside_key: "".into(), settled: false }
+        Self { settle, anchor: None, follower: None, readable: false, outside_key: "".into(), settled: false }
     }
 
     pub fn set_settle(&mut self, settle: Duration) {
@@ -39,20 +40,18 @@ impl RegimeTracker {
     }
 
     /// One row. `cells` is `None` where a conditioning setting has no usable value: the state before is kept.
-    pub fn step(&mut self, table: &RegimeTable, time: Timestamp, cells: Option<Vec<Cell>>) -> Place {
-        let Some(cells) = cells else {
-            self.scratch = None;
-            return Place::BadSetting;
-        };
-        let ran_away = self.follow(table.point(&cells), time);
+    pub fn step(&mut self, table: &RegimeTable, time: Timestamp, cells: Option<&[Cell]>) -> Place {
+        self.readable = cells.is_some();
+        let Some(cells) = cells else { return Place::BadSetting };
+        let ran_away = self.follow(table.point(cells), time);
         match &self.anchor {
             None => {
                 // Nothing is known of the time before: no transient at the first row.
-                self.anchor = Some((cells.clone(), time));
+                self.anchor = Some((cells.to_vec(), time));
                 self.settled = true;
             }
-            Some((anchor, _)) if ran_away || table.distance(anchor, &cells) > 1.0 => {
-                self.anchor = Some((cells.clone(), time));
+            Some((anchor, _)) if ran_away || table.distance(anchor, cells) > 1.0 => {
+                self.anchor = Some((cells.to_vec(), time));
                 self.settled = self.settle.is_zero();
             }
             Some((_, since)) => {
@@ -61,17 +60,15 @@ impl RegimeTracker {
                 }
             }
         }
-        let place = if self.settled {
-            match table.locate(&cells) {
+        if self.settled {
+            match table.locate(cells) {
                 Located::Known { slot, distance } => Place::Known { slot, distance },
                 Located::Outside { distance } => Place::Outside { distance },
                 Located::BadSetting => Place::BadSetting,
             }
         } else {
             Place::Transient
-        };
-        self.scratch = Some(cells);
-        place
+        }
     }
 
     /// Moves the follower of the continuous settings; true where they ran away from it.
@@ -96,7 +93,7 @@ impl RegimeTracker {
             return regime.key.clone();
         }
         // The values at the last change name the place outside: a key that does not flicker with the noise.
-        let cells = self.anchor.as_ref().map(|(cells, _)| cells).filter(|_| self.scratch.is_some());
+        let cells = self.anchor.as_ref().map(|(cells, _)| cells).filter(|_| self.readable);
         let key = cells.map(|cells| table.key(cells)).unwrap_or_default();
         if *self.outside_key != *key {
             self.outside_key = key.into();
@@ -120,7 +117,7 @@ mod tests {
     fn run(settle: u64, volts: &[f64]) -> Vec<Place> {
         let (table, mut tracker) = setup(settle);
         let rows = volts.iter().enumerate();
-        rows.map(|(i, v)| tracker.step(&table, Timestamp::from_secs_f64(i as f64), Some(vec![Cell::Centre(*v)]))).collect()
+        rows.map(|(i, v)| tracker.step(&table, Timestamp::from_secs_f64(i as f64), Some(&[Cell::Centre(*v)]))).collect()
     }
 
     #[test]
@@ -146,8 +143,7 @@ mod tests {
             RegimeTable { rules: vec![SettingRule { name: "S".into(), conditioning: Conditioning::Regression(50.0) }], regimes: vec![] };
         let mut tracker = RegimeTracker::new(Duration::from_secs(10));
         let rows = speeds.into_iter().enumerate();
-        rows.map(|(i, s)| tracker.step(&table, Timestamp::from_secs_f64(i as f64), Some(vec![Cell::Value(s)])) == Place::Transient)
-            .collect()
+        rows.map(|(i, s)| tracker.step(&table, Timestamp::from_secs_f64(i as f64), Some(&[Cell::Value(s)])) == Place::Transient).collect()
     }
 
     #[test]
@@ -169,7 +165,7 @@ mod tests {
     #[test]
     fn a_bad_setting_is_not_outside() {
         let (table, mut tracker) = setup(0);
-        tracker.step(&table, Timestamp::EPOCH, Some(vec![Cell::Centre(164.0)]));
+        tracker.step(&table, Timestamp::EPOCH, Some(&[Cell::Centre(164.0)]));
         assert_eq!(tracker.step(&table, Timestamp::from_secs_f64(1.0), None), Place::BadSetting);
         assert_eq!(&*tracker.key(&table, &Place::BadSetting), "");
     }

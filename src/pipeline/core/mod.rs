@@ -82,7 +82,9 @@ struct Now {
     /// Buffer of the regression.
     terms: Vec<f64>,
     place: Place,
-    cells: Option<Vec<Cell>>,
+    /// Settings of the row; only where all of them are `readable`.
+    cells: Vec<Cell>,
+    readable: bool,
     producing: Option<bool>,
     /// Set where this row is not judged.
     not_evaluated: Option<NotEvaluated>,
@@ -163,7 +165,8 @@ impl MachineCore {
                 adjusted: vec![f64::NAN; width],
                 terms: Vec::new(),
                 place: Place::BadSetting,
-                cells: None,
+                cells: Vec::new(),
+                readable: false,
                 producing: None,
                 not_evaluated: Some(NotEvaluated::NoReference),
             },
@@ -197,9 +200,9 @@ impl MachineCore {
         now.producing = self.config.active_when.as_ref().map_or(Some(true), |c| holds(c, frame));
         let signals = self.config.signals.len();
         let settings = frame.channels.iter().skip(signals).take(self.config.settings.len()).map(|c| c.usable());
-        now.cells = self.rules.cells(settings).filter(|c| c.len() == self.rules.rules.len());
+        now.readable = self.rules.read(settings, &mut now.cells);
         let table = self.bundle.as_ref().map_or(&self.rules, |b| &b.envelope);
-        now.place = self.tracker.step(table, now.time, now.cells.clone());
+        now.place = self.tracker.step(table, now.time, now.readable.then_some(now.cells.as_slice()));
         self.now.not_evaluated = self.why_not();
         self.adjust();
         let mut labels = frame.channels.iter().skip(signals + self.config.settings.len());
@@ -214,9 +217,9 @@ impl MachineCore {
     fn adjust(&mut self) {
         let now = &mut self.now;
         now.adjusted.clone_from(&now.extracted.values);
-        let (Place::Known { slot, .. }, Some(cells), Some(bundle)) = (&now.place, &now.cells, &self.bundle) else { return };
+        let (Place::Known { slot, .. }, true, Some(bundle)) = (&now.place, now.readable, &self.bundle) else { return };
         if let Some(regime) = bundle.regimes.get(usize::from(*slot)) {
-            regime.adjust(&bundle.envelope, cells, &mut now.terms, &mut now.adjusted);
+            regime.adjust(&bundle.envelope, &now.cells, &mut now.terms, &mut now.adjusted);
         }
     }
 
@@ -279,7 +282,8 @@ impl MachineCore {
         if !(settled && present && self.now.producing == Some(true)) {
             return None;
         }
-        Some(TrainingRow { time: self.now.time, cells: self.now.cells.clone()?, features: self.now.extracted.values.clone() })
+        let cells = self.now.readable.then(|| self.now.cells.clone())?;
+        Some(TrainingRow { time: self.now.time, cells, features: self.now.extracted.values.clone() })
     }
 
     /// Collects the present row for a training, and trains when there are enough.

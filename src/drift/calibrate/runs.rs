@@ -61,6 +61,7 @@ pub struct Run<'a> {
 }
 
 /// Rows one after the other.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Rows<'a> {
     Recorded(&'a HealthyRows, Range<usize>),
     Drawn { colour: &'a Recolour<'a>, healthy: &'a HealthyRows, stream: Stream, past: Past, row: Vec<f64>, left: usize },
@@ -87,8 +88,8 @@ impl Run<'_> {
         let mut evaluations = 0;
         while let Some((slot, time, row)) = self.rows.next() {
             let references = self.references[usize::from(slot)];
-            let due = monitors.iter_mut().fold(false, |due, m| m.push(slot, time, row, references).is_some() || due);
-            if !due {
+            let due = monitors.iter_mut().filter_map(|m| m.push(slot, time, row, references)).count();
+            if due == 0 {
                 continue;
             }
             evaluations += 1;

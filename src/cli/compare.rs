@@ -1,12 +1,17 @@
+use std::path::PathBuf;
+
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::{Outcome, Usage, print_json, rows_progress};
-use crate::comparison::{self, ColumnComparison, Comparison, ComparisonError, KindOptions, MetricAnswer, Metrics, Mode, Options, Setting};
+use super::{Outcome, Usage, now_text, print_json, rows_progress, write_report};
+use crate::comparison::{
+    self, ColumnComparison, Comparison, ComparisonError, KindOptions, MetricAnswer, Metrics, Mode, Options, Samples, Setting,
+};
 use crate::drift::Metric;
 use crate::drift::metric::Kind;
 use crate::pipeline::compared;
 use crate::pipeline::recorded::Input;
+use crate::report::{self, About};
 
 #[derive(Args, Debug)]
 pub struct CompareArgs {
@@ -34,6 +39,9 @@ pub struct CompareArgs {
     /// Whose statistics and thresholds.
     #[arg(long, value_enum, default_value_t = ModeArg::Default)]
     mode: ModeArg,
+    /// Write a report to read in a browser: one HTML file, whole in itself, below 300 kB.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Machine-readable result on stdout.
     #[arg(long)]
     json: bool,
@@ -59,13 +67,32 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<Outcome> {
     let reference = compared::read(&args.reference, &mut |rows| bar.set_position(rows))?;
     let current = compared::read(&args.current, &mut |rows| bar.set_position(rows))?;
     bar.finish_and_clear();
-    let comparison = comparison::compare(&reference, &current, &options).map_err(wrong)?;
+    let mut pictures = report::comparison::Pictures::default();
+    let mut look = |_: &ColumnComparison, samples: &Samples<'_>| {
+        if args.report.is_some() {
+            pictures.take(samples);
+        }
+    };
+    let comparison = comparison::compare_with(&reference, &current, &options, &mut look).map_err(wrong)?;
+    if let Some(path) = &args.report {
+        write_report(path, &report::comparison::html(&comparison, &pictures, &about(args)))?;
+    }
     if args.json {
         print_json(&comparison)?;
     } else {
         print(&comparison).context("the table cannot be written")?;
     }
     Ok(Outcome::Done)
+}
+
+fn about(args: &CompareArgs) -> About {
+    let file = |input: &Input| input.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let settings: Vec<String> = args.settings.iter().map(ToString::to_string).collect();
+    let mut facts = Vec::new();
+    if !settings.is_empty() {
+        facts.push(("Conditioned on".into(), settings.join(", ")));
+    }
+    About { subject: format!("{} against {}", file(&args.current), file(&args.reference)), facts, made: now_text() }
 }
 
 fn metrics(names: &[String]) -> anyhow::Result<Metrics> {

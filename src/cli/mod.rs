@@ -207,3 +207,18 @@ fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     say!("{}", serde_json::to_string(value).context("JSON")?)?;
     Ok(())
 }
+
+/// Writes a report whole or not at all: beside, then moved into place.
+fn write_report(path: &Path, html: &str) -> anyhow::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    std::fs::write(&beside, html)
+        .and_then(|()| std::fs::rename(&beside, path))
+        .with_context(|| format!("cannot write the report `{}`; does the folder exist?", path.display()))
+}
+
+/// When a report is made, for its last line.
+fn now_text() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    crate::types::Timestamp::EPOCH.plus(since).to_utc().format("%Y-%m-%d %H:%M UTC").to_string()
+}

@@ -8,9 +8,10 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
-use super::{Outcome, RecordedArgs, Usage, print_json, rows_progress};
+use super::{Outcome, RecordedArgs, Usage, now_text, print_json, rows_progress, write_report};
 use crate::bundle;
 use crate::pipeline::replay::{self, Summary};
+use crate::report::{self, About};
 
 /// Arguments of `replay`.
 #[derive(Args, Debug)]
@@ -26,6 +27,9 @@ pub struct ReplayArgs {
     /// Write what happens, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
+    /// Write a report to read in a browser: one HTML file, whole in itself, below 300 kB.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Machine-readable summary on stdout.
     #[arg(long)]
     json: bool,
@@ -53,17 +57,35 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     let bar = rows_progress("replaying");
     let begun = Instant::now();
     let sink = out.as_mut().map(|w| w as &mut dyn Write);
-    let summary = replay::replay(&recorded, bundle.as_ref(), &args.recorded.input, sink, &mut |rows| bar.set_position(rows))?;
+    let mut units = Vec::new();
+    let watched = args.report.is_some().then_some(&mut units);
+    let progress = &mut |rows| bar.set_position(rows);
+    let summary = replay::replay_with(&recorded, bundle.as_ref(), &args.recorded.input, sink, watched, progress)?;
     let seconds = begun.elapsed().as_secs_f64();
     bar.finish_and_clear();
     if let Some(mut out) = out {
         out.flush().context("cannot write the events")?;
     }
-    report(args, &summary, seconds)?;
+    if let Some(path) = &args.report {
+        write_report(path, &report::run::html(&units, &about(args, &recorded.machine.name)))?;
+    }
+    print(args, &summary, seconds)?;
     Ok(Outcome::Done)
 }
 
-fn report(args: &ReplayArgs, summary: &Summary, seconds: f64) -> anyhow::Result<()> {
+fn about(args: &ReplayArgs, machine: &str) -> About {
+    let files: Vec<String> =
+        args.recorded.input.iter().filter_map(|i| i.path.file_name()).map(|n| n.to_string_lossy().into_owned()).collect();
+    let (shown, more) = files.split_at(files.len().min(3));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    let mut facts = vec![("Data".into(), shown.join(", ") + &more)];
+    if let Some(name) = args.bundle.as_ref().and_then(|b| b.file_name()) {
+        facts.push(("Bundle".into(), name.to_string_lossy().into_owned()));
+    }
+    About { subject: machine.to_string(), facts, made: now_text() }
+}
+
+fn print(args: &ReplayArgs, summary: &Summary, seconds: f64) -> anyhow::Result<()> {
     let rate = summary.rows as f64 / seconds.max(1e-9);
     if args.json {
         let mut value = serde_json::to_value(summary)?;

@@ -119,8 +119,8 @@ impl Sides<'_> {
                     let reference = reference.as_ref().map_err(|e| *e);
                     reference.and_then(|r| metric::numerical(metric, r, &sorted, scratch))
                 } else {
-                    let (r, c) = counts((self.pair.reference, &rows), (column, &window));
-                    metric::categorical(metric, &r, &c)
+                    let classes = counts((self.pair.reference, &rows), (column, &window));
+                    metric::categorical(metric, &classes.reference, &classes.current)
                 };
                 outcome.map_err(|e: NotApplicable| why = Some(e)).ok().map(|o| o.score)
             };

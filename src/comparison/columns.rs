@@ -114,8 +114,17 @@ pub(super) fn numbers(column: Option<&Column>, rows: &[usize]) -> Vec<f64> {
     rows.iter().filter_map(value).collect()
 }
 
-/// How often each class occurs in some rows of either side: one entry a class of the union, in the order of the classes.
-pub(super) fn counts(reference: (Option<&Column>, &[usize]), current: (Option<&Column>, &[usize])) -> (Vec<u64>, Vec<u64>) {
+/// How often each class occurs in some rows of either side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Classes<'a> {
+    /// The union, in order.
+    pub keys: Vec<Key<'a>>,
+    /// One entry a class.
+    pub reference: Vec<u64>,
+    pub current: Vec<u64>,
+}
+
+pub(super) fn counts<'a>(reference: (Option<&'a Column>, &[usize]), current: (Option<&'a Column>, &[usize])) -> Classes<'a> {
     let mut classes: BTreeMap<Key<'_>, (u64, u64)> = BTreeMap::new();
     for (column, rows, is_reference) in [(reference.0, reference.1, true), (current.0, current.1, false)] {
         let Some(column) = column else { continue };
@@ -124,7 +133,13 @@ pub(super) fn counts(reference: (Option<&Column>, &[usize]), current: (Option<&C
             *(if is_reference { r } else { c }) += 1;
         }
     }
-    classes.into_values().unzip()
+    let mut counted = Classes::default();
+    for (key, (r, c)) in classes {
+        counted.keys.push(key);
+        counted.reference.push(r);
+        counted.current.push(c);
+    }
+    counted
 }
 
 #[cfg(test)]
@@ -161,6 +176,8 @@ mod tests {
     fn classes_of_both_sides_are_counted_in_order() {
         let r = column(&[Entry::Text("b"), Entry::Text("a"), Entry::Text("b")]);
         let c = column(&[Entry::Text("c"), Entry::Missing, Entry::Text("a")]);
-        assert_eq!(counts((Some(&r), &[0, 1, 2]), (Some(&c), &[0, 1, 2])), (vec![1, 2, 0], vec![1, 0, 1]));
+        let counted = counts((Some(&r), &[0, 1, 2]), (Some(&c), &[0, 1, 2]));
+        assert_eq!((counted.reference, counted.current), (vec![1, 2, 0], vec![1, 0, 1]));
+        assert_eq!(counted.keys.iter().map(Key::text).collect::<Vec<_>>(), ["a", "b", "c"]);
     }
 }

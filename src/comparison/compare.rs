@@ -8,9 +8,12 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::ComparisonError;
-use super::columns::{KindOptions, Pair, counts, numbers, pairs};
-use super::data::Table;
+use super::checks::{self, CheckAnswer, Figures};
+use super::columns::{Classes, KindOptions, Pair, counts, numbers, pairs};
+use super::data::{Key, Table};
 use super::regimes::{Regime, Setting, split};
+use super::statistics::Statistics;
+use crate::checks::CheckKind;
 use crate::drift::metric::{self, Kind, Metric, NotApplicable, Outcome, Reference, Scratch, evidently, sort_finite};
 
 /// Texts of which more than half are different, of more values than this, are identifiers.
@@ -55,7 +58,23 @@ pub struct Options {
 pub struct Comparison {
     /// One entry a column and regime.
     pub columns: Vec<ColumnComparison>,
+    /// Of each column and regime, then of the whole.
+    pub checks: Vec<CheckAnswer>,
     pub summary: Summary,
+    /// All regimes of either side; empty without settings.
+    #[serde(skip)]
+    pub regimes: Vec<RegimeRows>,
+    /// Rows of the reference, and of the current data.
+    #[serde(skip)]
+    pub rows: (usize, usize),
+}
+
+/// A regime and its rows on either side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegimeRows {
+    pub key: String,
+    pub reference: usize,
+    pub current: usize,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -68,6 +87,19 @@ pub struct ColumnComparison {
     pub n_reference: usize,
     pub n_current: usize,
     pub metrics: Vec<MetricAnswer>,
+    /// What the two samples are like.
+    #[serde(skip)]
+    pub reference: Statistics,
+    #[serde(skip)]
+    pub current: Statistics,
+}
+
+/// The values that a column was compared by in one regime.
+pub enum Samples<'a> {
+    /// Ascending.
+    Numbers { reference: &'a [f64], current: &'a [f64] },
+    /// The classes of either side, and how often each occurs.
+    Classes { labels: &'a dyn Fn(usize) -> String, reference: &'a [u64], current: &'a [u64] },
 }
 
 /// The answer of one metric, or why it has none.
@@ -117,15 +149,32 @@ impl ColumnComparison {
 /// # Errors
 /// An empty table, a named column that is missing, settings that make too many regimes. A column that cannot be judged says so in its own place.
 pub fn compare(reference: &Table, current: &Table, options: &Options) -> Result<Comparison, ComparisonError> {
+    compare_with(reference, current, options, &mut |_, _| {})
+}
+
+/// As [`compare`]; `look` is shown each column and regime with its values, for pictures of them.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_with(
+    reference: &Table,
+    current: &Table,
+    options: &Options,
+    look: &mut dyn FnMut(&ColumnComparison, &Samples<'_>),
+) -> Result<Comparison, ComparisonError> {
     let pairs = pairs(reference, current, &options.settings, &options.kinds, options.mode == Mode::Default)?;
     let regimes = split(reference, current, &options.settings)?;
+    let rows_of = |r: &Regime| Some(RegimeRows { key: r.key.clone()?, reference: r.reference.len(), current: r.current.len() });
+    let regime_rows = regimes.iter().filter_map(rows_of).collect();
     let (both, alone): (Vec<_>, Vec<_>) = regimes.into_iter().partition(|r| !r.reference.is_empty() && !r.current.is_empty());
     let cells: Vec<Cell<'_>> = pairs.iter().flat_map(|p| both.iter().map(move |r| Cell::of(p, r))).collect();
     let judged = cells.iter().filter(|c| c.n_reference > 0 && c.n_current > 0).count();
     let mut scratch = Scratch::new();
-    let columns: Vec<ColumnComparison> = cells.iter().map(|c| c.compare(options, judged, &mut scratch)).collect();
+    let mut checks = Vec::new();
+    let columns: Vec<ColumnComparison> = cells.iter().map(|c| c.compare(options, judged, &mut scratch, &mut checks, look)).collect();
     let summary = summarise(&columns, pairs.len(), &both, &alone, options.mode);
-    Ok(Comparison { columns, summary })
+    checks.push(checks::of_all(summary.share_drifted));
+    Ok(Comparison { columns, checks, summary, regimes: regime_rows, rows: (reference.rows(), current.rows()) })
 }
 
 fn summarise(columns: &[ColumnComparison], count: usize, both: &[Regime], alone: &[Regime], mode: Mode) -> Summary {
@@ -151,15 +200,15 @@ fn summarise(columns: &[ColumnComparison], count: usize, both: &[Regime], alone:
 /// One column in one regime.
 struct Cell<'a> {
     pair: &'a Pair<'a>,
-    regime: Option<&'a str>,
+    regime: &'a Regime,
     n_reference: usize,
     n_current: usize,
-    values: Values,
+    values: Values<'a>,
 }
 
-enum Values {
+enum Values<'a> {
     Numbers { reference: Vec<f64>, current: Vec<f64> },
-    Classes { reference: Vec<u64>, current: Vec<u64> },
+    Classes(Classes<'a>),
 }
 
 impl<'a> Cell<'a> {
@@ -170,25 +219,24 @@ impl<'a> Cell<'a> {
                 (reference.len(), current.len(), Values::Numbers { reference, current })
             }
             Kind::Categorical => {
-                let (reference, current) = counts((pair.reference, &regime.reference), (pair.current, &regime.current));
+                let classes = counts((pair.reference, &regime.reference), (pair.current, &regime.current));
                 let total = |counts: &[u64]| counts.iter().sum::<u64>() as usize;
-                (total(&reference), total(&current), Values::Classes { reference, current })
+                (total(&classes.reference), total(&classes.current), Values::Classes(classes))
             }
         };
-        Self { pair, regime: regime.key.as_deref(), n_reference, n_current, values }
+        Self { pair, regime, n_reference, n_current, values }
     }
 
-    fn compare(&self, options: &Options, judged: usize, scratch: &mut Scratch) -> ColumnComparison {
-        let metrics = self.metrics(options);
-        let prepared = match &self.values {
-            Values::Classes { .. } => None,
-            Values::Numbers { reference, current } => {
-                let mut sorted = Vec::new();
-                sort_finite(current, &mut sorted);
-                Some((Reference::new(reference), sorted, dtype(reference, current)))
-            }
-        };
-        let answers = metrics.into_iter().map(|metric| {
+    fn compare(
+        &self,
+        options: &Options,
+        judged: usize,
+        scratch: &mut Scratch,
+        checks: &mut Vec<CheckAnswer>,
+        look: &mut dyn FnMut(&ColumnComparison, &Samples<'_>),
+    ) -> ColumnComparison {
+        let prepared = self.prepare();
+        let answers = self.metrics(options).into_iter().map(|metric| {
             let threshold = threshold(metric, options.mode, judged);
             let outcome = match self.hindrance(metric, options.mode) {
                 Some(why) => Err(why),
@@ -196,13 +244,75 @@ impl<'a> Cell<'a> {
             };
             answer(metric, options.mode, threshold, outcome)
         });
-        ColumnComparison {
+        let (reference, current) = self.statistics(prepared.as_ref());
+        let column = ColumnComparison {
             name: self.pair.name.to_string(),
             kind: self.pair.kind,
-            regime: self.regime.map(str::to_string),
+            regime: self.regime.key.clone(),
             n_reference: self.n_reference,
             n_current: self.n_current,
             metrics: answers.collect(),
+            reference,
+            current,
+        };
+        checks.extend(checks::of_column(&self.figures(&column, prepared.as_ref())));
+        self.show(&column, prepared.as_ref(), look);
+        column
+    }
+
+    fn prepare(&self) -> Option<Prepared> {
+        let Values::Numbers { reference, current } = &self.values else { return None };
+        let mut sorted = Vec::new();
+        sort_finite(current, &mut sorted);
+        Some((Reference::new(reference), sorted, dtype(reference, current)))
+    }
+
+    fn statistics(&self, prepared: Option<&Prepared>) -> (Statistics, Statistics) {
+        let (rows, current_rows) = (self.regime.reference.len(), self.regime.current.len());
+        match (&self.values, prepared) {
+            (Values::Numbers { reference, current }, Some((known, sorted, _))) => {
+                let of_reference = known.as_ref().map_or((&[][..], f64::NAN, f64::NAN), |r| (r.sorted(), r.mean(), r.sd()));
+                let (mean, sd) = mean_sd(sorted);
+                (
+                    Statistics::of_numbers(rows, reference, of_reference.0, of_reference.1, of_reference.2),
+                    Statistics::of_numbers(current_rows, current, sorted, mean, sd),
+                )
+            }
+            (Values::Classes(c), _) => (Statistics::of_classes(rows, &c.reference), Statistics::of_classes(current_rows, &c.current)),
+            (Values::Numbers { .. }, None) => Default::default(),
+        }
+    }
+
+    /// What the checks hold against their limits.
+    fn figures<'b>(&self, column: &'b ColumnComparison, prepared: Option<&Prepared>) -> Figures<'b> {
+        let (outside, distance) = match (&self.values, prepared) {
+            (Values::Numbers { .. }, Some((reference, sorted, _))) => {
+                let figure = |kind: CheckKind| reference.as_ref().map_or(f64::NAN, |r| kind.figure(sorted, Some(r)));
+                (figure(CheckKind::Range(None)), figure(CheckKind::MeanInBand))
+            }
+            (Values::Classes(c), _) if self.n_reference > 0 => {
+                let unseen = c.reference.iter().zip(&c.current).filter(|(r, _)| **r == 0).map(|(_, c)| *c).sum::<u64>();
+                // without values NaN: no figure
+                (unseen as f64 / self.n_current as f64, f64::NAN)
+            }
+            _ => (f64::NAN, f64::NAN),
+        };
+        let (reference, current) = (&column.reference, &column.current);
+        let numerical = self.pair.kind == Kind::Numerical;
+        Figures { column: &column.name, regime: column.regime.as_deref(), reference, current, outside, distance, numerical }
+    }
+
+    fn show(&self, column: &ColumnComparison, prepared: Option<&Prepared>, look: &mut dyn FnMut(&ColumnComparison, &Samples<'_>)) {
+        match (&self.values, prepared) {
+            (Values::Numbers { .. }, Some((reference, current, _))) => {
+                let reference = reference.as_ref().map_or(&[][..], Reference::sorted);
+                look(column, &Samples::Numbers { reference, current });
+            }
+            (Values::Classes(c), _) => {
+                let labels = |k: usize| c.keys.get(k).map(Key::text).unwrap_or_default();
+                look(column, &Samples::Classes { labels: &labels, reference: &c.reference, current: &c.current });
+            }
+            (Values::Numbers { .. }, None) => {}
         }
     }
 
@@ -223,7 +333,7 @@ impl<'a> Cell<'a> {
     /// Different values on both sides together.
     fn distinct(&self) -> usize {
         match &self.values {
-            Values::Classes { reference, .. } => reference.len(),
+            Values::Classes(classes) => classes.keys.len(),
             Values::Numbers { reference, current } => {
                 let mut all: Vec<f64> = reference.iter().chain(current).copied().collect();
                 all.sort_unstable_by(f64::total_cmp);
@@ -248,7 +358,7 @@ impl<'a> Cell<'a> {
             }
         }
         let values = self.n_reference + self.n_current;
-        if matches!(self.values, Values::Classes { .. }) && values > IDENTIFIERS_FROM && self.distinct() * 2 > values {
+        if matches!(self.values, Values::Classes(_)) && values > IDENTIFIERS_FROM && self.distinct() * 2 > values {
             return Some("more than half of the values are different: identifiers or times, not classes".into());
         }
         let too_many = mode == Mode::Evidently && metric == Metric::Mmd && values > EVIDENTLY_MMD_MOST;
@@ -264,7 +374,7 @@ impl<'a> Cell<'a> {
                     Mode::Evidently => evidently::numerical(metric, reference, current, *dtype, scratch),
                 }
             }
-            (Values::Classes { reference, current }, _) => match mode {
+            (Values::Classes(Classes { reference, current, .. }), _) => match mode {
                 Mode::Default => metric::categorical(metric, reference, current),
                 Mode::Evidently => evidently::categorical(metric, reference, current),
             },
@@ -275,6 +385,21 @@ impl<'a> Cell<'a> {
 
 /// The reference, the sorted current values, and what Evidently takes the numbers for.
 type Prepared = (Result<Reference, NotApplicable>, Vec<f64>, evidently::Dtype);
+
+/// Mean and standard deviation (n - 1) of ascending values; NaN where there are too few.
+fn mean_sd(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    match (values.first(), values.last()) {
+        (Some(first), Some(last)) if first == last => (*first, if values.len() > 1 { 0.0 } else { f64::NAN }),
+        (Some(_), _) => {
+            // shares of the values: their sum may be too large for a number
+            let mean = values.iter().map(|x| x / n).sum::<f64>();
+            let squares = values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>();
+            (mean, (squares / (n - 1.0)).sqrt())
+        }
+        _ => (f64::NAN, f64::NAN),
+    }
+}
 
 fn dtype(reference: &[f64], current: &[f64]) -> evidently::Dtype {
     if reference.iter().chain(current).all(|x| x.fract() == 0.0) { evidently::Dtype::Integer } else { evidently::Dtype::Float }

@@ -112,6 +112,14 @@ impl<'a> Key<'a> {
             Entry::Text(text) => Some(Self::Text(text)),
         }
     }
+
+    /// The value as text.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Number(bits) => f64::from_bits(if bits >> 63 == 1 { bits & !(1 << 63) } else { !bits }).to_string(),
+            Self::Text(text) => (*text).to_string(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +132,7 @@ mod tests {
         let keys: Vec<_> = numbers.iter().map(|x| Key::of(Entry::Number(*x)).unwrap()).collect();
         assert!(keys.is_sorted());
         assert_eq!(Key::of(Entry::Number(-0.0)), Key::of(Entry::Number(0.0)));
+        keys.iter().zip(numbers).for_each(|(key, x)| assert_eq!(key.text(), x.to_string()));
         assert!(Key::of(Entry::Text("a")) > Key::of(Entry::Number(1e300)));
     }
 

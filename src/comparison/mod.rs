@@ -6,17 +6,23 @@
 //! current   ─┘ (settings)      └─ rows of the same regime only ─────┘
 //! ```
 
+mod checks;
 mod choose;
 mod columns;
 mod compare;
 mod data;
 mod regimes;
+mod statistics;
 
+pub use checks::CheckAnswer;
 pub use choose::{Choice, ChooseOptions, ColumnChoice, MetricChoice, choose};
 pub use columns::{KindOptions, kind_of};
-pub use compare::{ColumnComparison, Comparison, MetricAnswer, Metrics, Mode, Options, Summary, compare};
+pub use compare::{
+    ColumnComparison, Comparison, MetricAnswer, Metrics, Mode, Options, RegimeRows, Samples, Summary, compare, compare_with,
+};
 pub use data::{Column, Entry, Table};
 pub use regimes::{ParseSettingError, Setting};
+pub use statistics::Statistics;
 
 /// Why two tables cannot be compared at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,6 +4,7 @@
 //! to the nearest group whose centre is within the tolerance. What belongs to none makes groups of its own: outside the reference.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
 use super::ComparisonError;
@@ -29,6 +30,13 @@ pub struct Setting {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no setting; write NAME, or NAME~TOLERANCE with a tolerance above 0")]
 pub struct ParseSettingError(String);
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.tolerance.map_or(Ok(()), |tolerance| write!(f, "~{tolerance}"))
+    }
+}
 
 impl FromStr for Setting {
     type Err = ParseSettingError;

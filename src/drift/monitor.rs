@@ -443,6 +443,15 @@ impl Monitor {
         &self.columns
     }
 
+    /// The values of a column in the window of a regime, oldest first, NaN where missing: for reports.
+    pub fn window_column(&self, slot: u16, column: usize) -> Vec<f64> {
+        let mut values = Vec::new();
+        if let Some(regime) = self.regimes.get(usize::from(slot)).filter(|_| column < self.width) {
+            regime.window.newest(column, regime.window.len(), &mut values);
+        }
+        values
+    }
+
     pub fn window_fill(&self, slot: u16) -> (usize, usize) {
         self.regimes.get(usize::from(slot)).map_or((0, 0), |r| (r.window.len(), r.window.capacity()))
     }

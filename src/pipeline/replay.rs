@@ -12,6 +12,7 @@ use super::performance_summary::{self, PerformanceSummary};
 use super::recorded::{FrameReader, Input, RecordedError, TimeBase};
 use crate::bundle::{Bundle, ContractError, Labeller, TrainError, Training};
 use crate::config::{MachineConfig, ReplayConfig};
+use crate::report::run::{Clock, Collector, End, Unit};
 use crate::types::{Contributor, DriftStatus, Event, EventKind, NotEvaluated, RegimeState, Timestamp, Verdict};
 
 /// What `train` and `replay` are given besides files.
@@ -147,7 +148,22 @@ pub fn replay(
     recorded: &Recorded,
     bundle: Option<&Arc<Bundle>>,
     inputs: &[Input],
+    events: Option<&mut dyn Write>,
+    progress: Progress<'_>,
+) -> Result<Summary, ReplayError> {
+    replay_with(recorded, bundle, inputs, events, None, progress)
+}
+
+/// Units whose histories are kept for a report; it draws fewer.
+const REPORTED: usize = 8;
+
+/// As [`replay`]; `report` receives the units in the order of the data, for [`crate::report::run::html`].
+pub fn replay_with(
+    recorded: &Recorded,
+    bundle: Option<&Arc<Bundle>>,
+    inputs: &[Input],
     mut events: Option<&mut dyn Write>,
+    mut report: Option<&mut Vec<Unit>>,
     progress: Progress<'_>,
 ) -> Result<Summary, ReplayError> {
     if bundle.is_none() && recorded.machine.learn_rows == 0 {
@@ -158,6 +174,7 @@ pub fn replay(
     for input in inputs {
         let mut reader = FrameReader::open(input, &recorded.machine, &recorded.replay, &recorded.set)?;
         let mut cores: Vec<MachineCore> = Vec::new();
+        let mut collectors: Vec<Collector> = Vec::new();
         let file = input.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         loop {
             let read = read_before + reader.rows_read();
@@ -169,10 +186,14 @@ pub fn replay(
                 let config = recorded.machine.clone();
                 cores.push(MachineCore::new(config, recorded.config_hash.clone(), reader.unit(unit), bundle.cloned())?);
                 summary.units += 1;
+                collectors.push(Collector::default());
             }
             let step = cores[unit].step(reader.frame(unit));
             summary.count(step.verdict);
             performance_summary::count(&mut summary.performance, &recorded.machine, step.verdict);
+            if report.is_some() {
+                collectors[unit].push(step.verdict, step.events);
+            }
             for event in step.events {
                 summary.count_event(event);
                 performance_summary::count_event(&mut summary.performance, event);
@@ -185,11 +206,31 @@ pub fn replay(
         for core in &cores {
             performance_summary::close_unit(&mut summary.performance, &recorded.machine, core);
         }
+        if let Some(units) = report.as_deref_mut() {
+            let clock = clock(reader.time_base());
+            units.extend(collectors.into_iter().zip(&cores).enumerate().map(|(k, (c, core))| reported(c, core, &reader.unit(k), clock)));
+            Unit::keep_worst(units, REPORTED);
+        }
         read_before += reader.rows_read();
         summary.unreadable += reader.unreadable;
     }
     progress(read_before);
     Ok(summary)
+}
+
+/// How a unit ended, with what its report needs.
+fn reported(collected: Collector, core: &MachineCore, unit: &str, clock: Clock) -> Unit {
+    let window = |slot: u16, feature: usize| core.window_values(slot, feature);
+    let (config, bundle) = (core.config(), core.bundle().map(Arc::as_ref));
+    Unit::new(collected, &End { unit, config, verdict: core.verdict(), bundle, window: &window, clock })
+}
+
+fn clock(base: TimeBase) -> Clock {
+    match base {
+        TimeBase::Rows => Clock::Rows,
+        TimeBase::Seconds => Clock::Seconds,
+        TimeBase::Clock => Clock::Utc,
+    }
 }
 
 impl Summary {

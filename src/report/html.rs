@@ -279,6 +279,11 @@ impl Page {
         self.body.is_empty()
     }
 
+    /// Bytes so far, without the style: what a part of a page takes.
+    pub fn body_len(&self) -> usize {
+        self.body.len() + self.phone.len()
+    }
+
     /// The head of the page: what it is about, the verdict as a word and a sentence, then facts as name (plain text) and value (HTML).
     /// `word` and `sentence` are escaped.
     pub fn header(&mut self, heading: &str, tone: Tone, word: &str, sentence: &str, facts: &[(&str, String)]) {
@@ -335,6 +340,11 @@ impl Page {
         self.tables += 1;
         table.write(self.tables, &mut self.body);
         table.phone_style(self.tables, &mut self.phone);
+    }
+
+    /// What was pushed, without the page around it; tables need their page's style, so there should be none.
+    pub fn into_body(self) -> String {
+        self.body
     }
 
     /// The whole document. `footer` (HTML) says who made it, and when.

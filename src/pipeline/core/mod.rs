@@ -406,6 +406,11 @@ impl MachineCore {
         &self.verdict
     }
 
+    /// The values of a feature in the data monitor's window of a regime slot, oldest first, NaN where missing.
+    pub fn window_values(&self, slot: u16, feature: usize) -> Vec<f64> {
+        self.data.window_column(slot, feature)
+    }
+
     /// Rows learned so far and rows wanted, while learning.
     pub fn learning(&self) -> Option<(usize, usize)> {
         self.training.as_ref().map(|t| (t.rows.len(), self.config.learn_rows as usize))

@@ -7,6 +7,8 @@
 //! | `mean_in_band` | distance of the means, in standard deviations of the reference | 4 standard errors of both means, by effective n |
 //! | `drifted_share` | share of drifted columns | 0.5 |
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::Statistics;
@@ -20,7 +22,7 @@ const SELDOM: f64 = 1e-3;
 /// One check of a column in a regime, or of the whole.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CheckAnswer {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// `None`: of all columns together.
     pub column: Option<String>,
     /// `None` without settings.
@@ -74,7 +76,7 @@ pub(super) fn of_all(share: f64) -> CheckAnswer {
 fn answer(check: &Check, result: CheckResult, column: &str, regime: Option<&str>) -> CheckAnswer {
     let known = result.passed.is_some() && check.limit.is_finite();
     CheckAnswer {
-        name: check.kind.name(),
+        name: check.kind.name().into(),
         column: Some(column.to_string()),
         regime: regime.map(str::to_string),
         value: known.then_some(result.value),

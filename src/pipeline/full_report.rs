@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::core::{RecentRows, Snapshot};
-use crate::comparison::{self, Column, Comparison, ComparisonError, Entry, Metrics, Options, Setting, Table};
+use crate::comparison::{self, CheckAnswer, Column, Comparison, ComparisonError, Entry, Metrics, Options, Setting, Table};
 use crate::drift::metric::Reference;
+use crate::report::comparison::Pictures;
+use crate::report::{self, About};
 use crate::types::{CheckReport, Timestamp};
 
 /// Column that tells the regime of a row; no feature can have this name.
@@ -37,8 +39,13 @@ pub fn full_report(snapshot: &Snapshot) -> Result<FullReport, ComparisonError> {
     let (reference, current) = (references(snapshot), recent(snapshot));
     let settings = vec![Setting { name: REGIME.into(), tolerance: None }];
     let options = Options { metrics: Metrics::All, settings, ..Options::default() };
-    let mut comparison = comparison::compare(&reference, &current, &options)?;
+    let mut pictures = Pictures::default();
+    let mut comparison = comparison::compare_with(&reference, &current, &options, &mut |_, samples| pictures.take(samples))?;
     name_regimes(&mut comparison);
+    // A frozen sample has no order: how much its values depend on each other is not known any more.
+    comparison.columns.iter_mut().for_each(|c| c.reference.effective_n = None);
+    // The machine's own checks stand in for the usual ones.
+    comparison.checks = snapshot.checks.iter().map(|c| check_answer(snapshot, c)).collect();
     let failed = snapshot.checks.iter().filter(|c| c.passed == Some(false)).count();
     let text = sentence(snapshot, &comparison, failed);
     Ok(FullReport {
@@ -47,9 +54,14 @@ pub fn full_report(snapshot: &Snapshot) -> Result<FullReport, ComparisonError> {
         drifted: count(comparison.summary.drifted_columns.len()),
         checks_failed: count(failed),
         json: json(snapshot, &comparison),
-        html: String::new(),
+        html: report::comparison::html(&comparison, &pictures, &about(snapshot)),
         text,
     })
+}
+
+fn about(snapshot: &Snapshot) -> About {
+    let facts = vec![("Live status".into(), snapshot.status.name().into()), ("Last row".into(), snapshot.row.to_string())];
+    About { subject: format!("{}: all metrics", snapshot.machine.name), facts, made: snapshot.time.to_string() }
 }
 
 fn count(n: usize) -> u16 {
@@ -94,6 +106,8 @@ fn name_regimes(comparison: &mut Comparison) {
     for column in &mut comparison.columns {
         column.regime = column.regime.as_deref().map(named).filter(|key| !key.is_empty());
     }
+    comparison.regimes.iter_mut().for_each(|regime| regime.key = named(&regime.key));
+    comparison.regimes.retain(|regime| !regime.key.is_empty());
     let summary = &mut comparison.summary;
     for keys in [&mut summary.regimes, &mut summary.outside, &mut summary.unseen] {
         keys.iter_mut().for_each(|key| *key = named(key));
@@ -120,30 +134,28 @@ fn sentence(snapshot: &Snapshot, comparison: &Comparison, failed: usize) -> Stri
 }
 
 fn json(snapshot: &Snapshot, comparison: &Comparison) -> String {
-    let checks: Vec<_> = snapshot.checks.iter().map(|c| check_json(snapshot, c)).collect();
     let value = json!({
         "machine": &*snapshot.machine.name,
         "row": snapshot.row,
         "time": snapshot.time.to_string(),
         "status": snapshot.status.name(),
-        "checks": checks,
+        "checks": comparison.checks,
         "columns": comparison.columns,
         "summary": comparison.summary,
     });
     value.to_string()
 }
 
-fn check_json(snapshot: &Snapshot, check: &CheckReport) -> serde_json::Value {
+fn check_answer(snapshot: &Snapshot, check: &CheckReport) -> CheckAnswer {
     let feature = check.feature.and_then(|k| snapshot.machine.features.get(usize::from(k)));
-    json!({
-        "name": &*check.name,
-        "check": check.kind,
-        "column": feature.map(|f| &*f.name),
-        "regime": Some(&*check.regime).filter(|r| !r.is_empty()),
-        "value": Some(check.value).filter(|x| x.is_finite()),
-        "limit": check.limit,
-        "passed": check.passed,
-    })
+    CheckAnswer {
+        name: check.name.to_string().into(),
+        column: feature.map(|f| f.name.to_string()),
+        regime: Some(check.regime.to_string()).filter(|r| !r.is_empty()),
+        value: Some(check.value).filter(|x| x.is_finite()),
+        limit: Some(check.limit),
+        passed: check.passed,
+    }
 }
 
 #[cfg(test)]
@@ -211,7 +223,9 @@ check = "missing_share"
         assert!(of("dead", "Voltage=164")["metrics"][0]["not_applicable"].is_string(), "it says why");
         assert_eq!(json["summary"]["drifted_columns"], serde_json::json!(["b"]));
         assert_eq!((report.features, report.drifted, report.checks_failed), (3, 1, 1));
-        assert_eq!(json["checks"][0]["column"], "dead");
+        assert_eq!((json["checks"][0]["name"].as_str(), json["checks"][0]["column"].as_str()), (Some("Gaps"), Some("dead")));
+        assert!(report.html.contains("Voltage=220") && report.html.contains("Gaps") && report.html.len() < 300_000);
+        assert!(!report.html.contains(REGIME), "the name of the helper column is no text for people");
         assert_eq!(report.text, "status NotEvaluated; 1 of 3 features differ by all metrics: b; 1 of 1 checks fail");
     }
 }

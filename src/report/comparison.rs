@@ -464,7 +464,7 @@ fn checks(page: &mut Page, checks: &[CheckAnswer]) {
             None => (Tone::Silent, "No answer"),
         };
         let mut row = vec![
-            Cell::text(check.name),
+            Cell::text(&*check.name),
             Cell::text(check.column.as_deref().unwrap_or("all columns")),
             Cell::Html(html::badge(tone, word)),
             Cell::number(check.value.unwrap_or(f64::NAN)),
@@ -476,10 +476,13 @@ fn checks(page: &mut Page, checks: &[CheckAnswer]) {
         table.row(row);
     }
     let passed = |p: Option<bool>| checks.iter().filter(|c| c.passed == p).count();
+    let usual = ["range", "missing_share", "mean_in_band", "drifted_share"];
+    let named = checks.iter().any(|c| !usual.contains(&&*c.name));
     let lead = "Plain questions about the current data. range: share of values outside what the reference spans. missing_share: rows without a \
                 value. mean_in_band: distance of the means in standard deviations; the limit is 4 standard errors by effective n. drifted_share: \
                 share of drifted columns.";
-    page.section("checks", "Checks", lead, |page| {
+    let own = "The machine's own checks: each holds one figure against one limit, and fails beyond.";
+    page.section("checks", "Checks", if named { own } else { lead }, |page| {
         page.push(&format!("<p>{} passed, {} failed, {} without an answer.</p>\n", passed(Some(true)), passed(Some(false)), passed(None)));
         page.table(&table);
         if sorted.len() > CHECK_ROWS {

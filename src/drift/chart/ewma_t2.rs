@@ -53,7 +53,9 @@ impl EwmaReference {
     ///
     /// S is the sample covariance of e, shrunk towards `D R D`: D the standard deviations of e, R the correlation of the
     /// rows' innovations (what an AR(1) of each column leaves), which needs far fewer rows. The weight of the target is
-    /// `10 columns / effective rows`, at most 1; a chart's rows are effective at one in `(1 + a f) / (1 - a f)`-like spans.
+    /// `10 columns / effective rows`, at most 1; a chart's rows are effective at one in `(1 + a f) / (1 - a f)`-like spans. D itself is
+    /// shrunk, with the weight of one column, towards what AR(1) rows of the column's variance would give: a few hundred
+    /// rows are worth a handful of independent values of e, and say little of its spread.
     pub fn learn(columns: usize, units: &[Vec<f64>]) -> Self {
         let phi = lag_one(columns, units);
         let mut e = Moments::new(columns);
@@ -79,7 +81,12 @@ impl EwmaReference {
             }
         }
         let covariance = e.covariance();
-        let sd: Vec<f64> = (0..columns).map(|k| covariance[k * columns + k].sqrt()).map(|s| if s > 1e-9 { s } else { 1.0 }).collect();
+        let spread = variances(columns, units);
+        let variance = |k: usize| {
+            let few = (ROWS_PER_COLUMN * memory(phi[k]) / e.n.max(1.0)).min(1.0);
+            (1.0 - few) * covariance[k * columns + k] + few * theory(spread[k], phi[k])
+        };
+        let sd: Vec<f64> = (0..columns).map(|k| variance(k).sqrt()).map(|s| if s > 1e-9 { s } else { 1.0 }).collect();
         let mean_phi = (phi.iter().sum::<f64>() / columns.max(1) as f64).clamp(0.0, 0.99);
         let shrink = (ROWS_PER_COLUMN * columns as f64 * memory(mean_phi) / e.n.max(1.0)).min(1.0);
         let correlation = innovations.correlation();
@@ -103,6 +110,23 @@ const RIDGE: f64 = 1e-4;
 fn memory(phi: f64) -> f64 {
     let a = 1.0 - LAMBDA;
     (1.0 + phi) / (1.0 - phi) * (1.0 + a) / (1.0 - a) * (1.0 - phi * a) / (1.0 + phi * a)
+}
+
+/// Variance of an EWMA over AR(1) rows of this variance.
+fn theory(variance: f64, phi: f64) -> f64 {
+    let a = 1.0 - LAMBDA;
+    variance * VARIANCE * (1.0 + phi * a) / (1.0 - phi * a)
+}
+
+/// Variance of each column's rows, over all units.
+fn variances(columns: usize, units: &[Vec<f64>]) -> Vec<f64> {
+    let variance = |k: usize| {
+        let values = || units.iter().flat_map(move |u| u.iter().skip(k).step_by(columns)).filter(|x| x.is_finite());
+        let n = values().count() as f64;
+        let mean = values().sum::<f64>() / n.max(1.0);
+        values().map(|x| (x - mean) * (x - mean)).sum::<f64>() / (n - 1.0).max(1.0)
+    };
+    (0..columns).map(variance).collect()
 }
 
 /// Autocorrelation at lag one of each column, pooled over the units, in 0..=0.999.
@@ -298,6 +322,20 @@ mod tests {
         for phi in [0.0, 0.5, 0.9] {
             let mean = mean_t2(phi, 50_000);
             assert!((mean - 2.0).abs() < 0.35, "phi {phi}: {mean}");
+        }
+    }
+
+    /// What e itself shows over 120 rows is off by a factor of two and more.
+    #[test]
+    fn a_few_rows_give_nearly_the_true_spread() {
+        for seed in 0..30 {
+            for phi in [0.0, 0.3] {
+                let reference = EwmaReference::learn(2, &[rows(120, phi, seed)]);
+                let truth = theory(1.0, phi).sqrt();
+                for sd in &reference.sd {
+                    assert!((0.65..1.5).contains(&(sd / truth)), "seed {seed}, phi {phi}: {sd} instead of {truth}");
+                }
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the live path takes from the heap: nothing per ordinary row, and no more after a million rows than after ten thousand.
+//! What the live path takes from the heap: nothing per ordinary row, and no more after forty thousand rows than after ten thousand.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,7 +1,7 @@
 use clap::Args;
 
-use super::{Outcome, print_json, rows_progress};
-use crate::comparison::{self, ChooseOptions, KindOptions, MetricChoice};
+use super::{KindArgs, Outcome, print_json, rows_progress};
+use crate::comparison::{self, ChooseOptions, MetricChoice};
 use crate::pipeline::compared;
 use crate::pipeline::recorded::Input;
 
@@ -19,23 +19,15 @@ pub struct ChooseArgs {
     /// Rows that are compared at a time.
     #[arg(long, default_value_t = 200, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(2..))]
     window: u32,
-    /// Columns of numbers; the kind of others is detected.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
-    numerical: Vec<String>,
-    /// Columns of classes; the kind of others is detected.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
-    categorical: Vec<String>,
-    /// Columns to leave out: times, counters, identifiers, settings.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
-    ignore: Vec<String>,
+    #[command(flatten)]
+    kinds: KindArgs,
     /// Machine-readable result on stdout.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &ChooseArgs) -> anyhow::Result<Outcome> {
-    let kinds = KindOptions { numerical: args.numerical.clone(), categorical: args.categorical.clone(), ignore: args.ignore.clone() };
-    let options = ChooseOptions { window: args.window as usize, kinds };
+    let options = ChooseOptions { window: args.window as usize, kinds: args.kinds.options() };
     let bar = rows_progress("reading");
     let read = |input| compared::read(input, &mut |rows| bar.set_position(rows));
     let (reference, normal, drifted) = (read(&args.reference)?, read(&args.normal)?, read(&args.drifted)?);

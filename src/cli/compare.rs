@@ -3,10 +3,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::{Outcome, Usage, now_text, print_json, rows_progress, write_report};
-use crate::comparison::{
-    self, ColumnComparison, Comparison, ComparisonError, KindOptions, MetricAnswer, Metrics, Mode, Options, Samples, Setting,
-};
+use super::{KindArgs, Outcome, Usage, now_text, print_json, rows_progress, write_report};
+use crate::comparison::{self, ColumnComparison, Comparison, ComparisonError, MetricAnswer, Metrics, Mode, Options, Samples, Setting};
 use crate::drift::Metric;
 use crate::drift::metric::Kind;
 use crate::pipeline::compared;
@@ -27,15 +25,8 @@ pub struct CompareArgs {
     /// `all`, or names of metrics; without it, by the kind and number of values.
     #[arg(long, value_delimiter = ',', value_name = "all|NAME")]
     metrics: Vec<String>,
-    /// Columns of numbers; the kind of others is detected.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
-    numerical: Vec<String>,
-    /// Columns of classes; the kind of others is detected.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
-    categorical: Vec<String>,
-    /// Columns to leave out: times, counters, identifiers.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
-    ignore: Vec<String>,
+    #[command(flatten)]
+    kinds: KindArgs,
     /// Whose statistics and thresholds.
     #[arg(long, value_enum, default_value_t = ModeArg::Default)]
     mode: ModeArg,
@@ -61,7 +52,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<Outcome> {
         },
         metrics: metrics(&args.metrics)?,
         settings: args.settings.clone(),
-        kinds: KindOptions { numerical: args.numerical.clone(), categorical: args.categorical.clone(), ignore: args.ignore.clone() },
+        kinds: args.kinds.options(),
     };
     let bar = rows_progress("reading");
     let reference = compared::read(&args.reference, &mut |rows| bar.set_position(rows))?;

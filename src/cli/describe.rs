@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use super::{Outcome, Usage, print_json, rows_progress};
-use crate::comparison::{KindOptions, Setting};
+use super::{KindArgs, Outcome, Usage, print_json, rows_progress};
+use crate::comparison::Setting;
 use crate::pipeline::compared;
 use crate::pipeline::recorded::Input;
 use crate::profile::{self, Options, Part, Profile, ProfileError};
@@ -26,15 +26,8 @@ pub struct DescribeArgs {
     /// No column is a setting.
     #[arg(long, conflicts_with = "settings")]
     no_settings: bool,
-    /// Columns of numbers; the kind of others is detected.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
-    numerical: Vec<String>,
-    /// Columns of classes; the kind of others is detected.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
-    categorical: Vec<String>,
-    /// Columns to leave out.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
-    ignore: Vec<String>,
+    #[command(flatten)]
+    kinds: KindArgs,
     /// Each value of this column is a machine of its own. Without it, it is detected.
     #[arg(long, value_name = "COLUMN")]
     unit_column: Option<String>,
@@ -90,7 +83,7 @@ pub fn run(args: &DescribeArgs) -> anyhow::Result<Outcome> {
 fn options(args: &DescribeArgs) -> Options {
     Options {
         settings: (args.no_settings || !args.settings.is_empty()).then(|| args.settings.clone()),
-        kinds: KindOptions { numerical: args.numerical.clone(), categorical: args.categorical.clone(), ignore: args.ignore.clone() },
+        kinds: args.kinds.options(),
         unit_column: args.unit_column.clone(),
         time_column: args.time_column.clone(),
     }

@@ -29,6 +29,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::comparison::KindOptions;
 use crate::config::{Config, MachineConfig};
 use crate::pipeline::recorded::Input;
 use crate::pipeline::replay::Recorded;
@@ -136,6 +137,26 @@ pub fn init_log(cli: &Cli) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("DRIFTGATE_LOG").unwrap_or_else(|_| EnvFilter::new(cli.default_level()));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+/// What choose, compare and describe share.
+#[derive(Args, Debug)]
+struct KindArgs {
+    /// Columns of numbers; the kind of others is detected.
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
+    numerical: Vec<String>,
+    /// Columns of classes; the kind of others is detected.
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
+    categorical: Vec<String>,
+    /// Columns to leave out: times, counters, identifiers.
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
+    ignore: Vec<String>,
+}
+
+impl KindArgs {
+    fn options(&self) -> KindOptions {
+        KindOptions { numerical: self.numerical.clone(), categorical: self.categorical.clone(), ignore: self.ignore.clone() }
+    }
 }
 
 /// What train and replay share.

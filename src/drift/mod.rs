@@ -14,7 +14,7 @@ pub use baseline::Baseline;
 pub use chart::Chart;
 pub use decide::Decision;
 pub use metric::Metric;
-pub use monitor::{ABOVE, ColumnResult, Evaluation, Monitor, MonitorParams, MonitorState, References, TestResult};
+pub use monitor::{ColumnResult, Evaluation, Monitor, MonitorParams, MonitorState, References, TestResult};
 pub use test::{Test, UnknownTest};
 pub use window::Window;
 

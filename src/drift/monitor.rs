@@ -20,7 +20,7 @@ use super::chart::{CLIP, ChartState};
 use super::metric::{self, Metric, Outcome, Reference, Scratch};
 use super::{Baseline, Decision, Test, Window};
 use crate::config::MonitorConfig;
-use crate::types::{DriftStatus, Timestamp};
+use crate::types::{DriftStatus, FeatureReport, Timestamp};
 
 /// The frozen samples of one regime: one a column, `None` where the feature had no (or too few) values.
 pub type References = Vec<Option<Reference>>;
@@ -99,7 +99,7 @@ pub struct ColumnResult {
     pub missing: f64,
     /// Of the mean, against reference and own baseline, in standard deviations of the reference; against a constant one -1, 0 or 1.
     pub shift: f64,
-    /// From when on the index has been above [`ABOVE`] at each evaluation of the regime; the epoch where it is not.
+    /// From when on the index has been above [`FeatureReport::ABOVE`] at each evaluation of the regime; the epoch where it is not.
     pub since: Timestamp,
 }
 
@@ -109,9 +109,6 @@ impl Default for ColumnResult {
         Self { index: nan, value: nan, p_value: nan, exceeded: 0, mean: nan, sd: nan, missing: 0.0, shift: nan, since: Timestamp::EPOCH }
     }
 }
-
-/// Index from which on a column counts as on its way.
-pub const ABOVE: f64 = 0.5;
 
 /// The state of one monitor. Memory does not grow with time.
 #[derive(Clone, Debug)]
@@ -326,9 +323,9 @@ impl Monitor {
         let regime = &mut self.regimes[at];
         for (column, since) in self.columns.iter_mut().zip(&mut regime.since) {
             // Without an answer nothing is known: what was above stays so.
-            if column.index < ABOVE {
+            if column.index < FeatureReport::ABOVE {
                 *since = Timestamp::EPOCH;
-            } else if column.index >= ABOVE && *since == Timestamp::EPOCH {
+            } else if column.index >= FeatureReport::ABOVE && *since == Timestamp::EPOCH {
                 *since = time;
             }
             column.since = *since;
@@ -393,15 +390,6 @@ impl Monitor {
             // A column that some test has no answer for cannot exceed all of them.
             column.index = f64::NAN;
         }
-    }
-
-    /// The columns that drove the last evaluation, by the size of their index, largest first; into `out`.
-    pub fn contributors(&self, most: usize, out: &mut Vec<u16>) {
-        out.clear();
-        out.extend((0..self.columns.len() as u16).filter(|k| self.columns[usize::from(*k)].index.is_finite()));
-        let index = |k: &u16| self.columns[usize::from(*k)].index;
-        out.sort_by(|a, b| index(b).total_cmp(&index(a)).then(a.cmp(b)));
-        out.truncate(most);
     }
 
     /// Worst status of the regimes; `None` before the first evaluation.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::core::{RecentRows, Snapshot};
-use crate::comparison::{self, CheckAnswer, Column, Comparison, ComparisonError, Entry, Metrics, Options, Setting, Table};
+use crate::comparison::{self, CheckAnswer, Column, Comparison, ComparisonError, Entry, KindOptions, Metrics, Options, Setting, Table};
 use crate::drift::metric::Reference;
 use crate::report::comparison::Pictures;
 use crate::report::{self, About};
@@ -38,7 +38,10 @@ pub struct FullReport {
 pub fn full_report(snapshot: &Snapshot) -> Result<FullReport, ComparisonError> {
     let (reference, current) = (references(snapshot), recent(snapshot));
     let settings = vec![Setting { name: REGIME.into(), tolerance: None }];
-    let options = Options { metrics: Metrics::All, settings, ..Options::default() };
+    // Features are numbers to the monitors, also where they take few values.
+    let numerical = snapshot.machine.features.iter().map(|f| f.name.to_string()).collect();
+    let kinds = KindOptions { numerical, ..KindOptions::default() };
+    let options = Options { metrics: Metrics::All, settings, kinds, ..Options::default() };
     let mut pictures = Pictures::default();
     let mut comparison = comparison::compare_with(&reference, &current, &options, &mut |_, samples| pictures.take(samples))?;
     name_regimes(&mut comparison);

@@ -165,10 +165,10 @@ async fn write(session: &Session, path: &str, value: impl Into<Variant>) -> Stat
     session.write(&[write]).await.unwrap()[0]
 }
 
-#[allow(clippy::disallowed_methods, reason = "a callback cannot wait")]
-async fn subscribe(session: &Session, path: &str, sampling: f64) -> mpsc::UnboundedReceiver<DataValue> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let callback = DataChangeCallback::new(move |value, _| drop(sender.send(value)));
+async fn subscribe(session: &Session, path: &str, sampling: f64) -> mpsc::Receiver<DataValue> {
+    let (sender, receiver) = mpsc::channel(1_000);
+    // A callback cannot wait: a full channel is more than any test asks for.
+    let callback = DataChangeCallback::new(move |value, _| sender.try_send(value).expect("room for a notification"));
     let subscription = session.create_subscription(Duration::from_millis(50), 100, 20, 0, 0, true, callback).await.unwrap();
     let mut item: MonitoredItemCreateRequest = node_id(path).into();
     item.requested_parameters.sampling_interval = sampling;
@@ -178,7 +178,7 @@ async fn subscribe(session: &Session, path: &str, sampling: f64) -> mpsc::Unboun
     receiver
 }
 
-async fn next(values: &mut mpsc::UnboundedReceiver<DataValue>) -> DataValue {
+async fn next(values: &mut mpsc::Receiver<DataValue>) -> DataValue {
     tokio::time::timeout(Duration::from_secs(5), values.recv()).await.expect("a notification").unwrap()
 }
 

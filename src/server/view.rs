@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::NodeUpdate;
 use crate::config::{FeatureKind, MachineConfig, Shape};
-use crate::drift::ABOVE;
 use crate::types::{
     BufferState, Cause, Channel, DriftKind, DriftStatus, Event, EventKind, Health, ModelState, MonitorReport, PerformanceReport, Quality,
     RegimePerformance, ReportState, Scalar, SourceState, Statement, Timestamp, Verdict,
@@ -331,11 +330,10 @@ fn regimes(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
     }
 }
 
-/// `Vibration_broadband up, Flux_rms wider`: features whose index is above one half, largest first, three at most.
+/// `Vibration_broadband up, Flux_rms wider`.
 fn contributors(config: &MachineConfig, verdict: &Verdict) -> String {
-    let mut above: Vec<_> = config.features.iter().zip(&verdict.feature_reports).filter(|(_, r)| r.index >= ABOVE).collect();
-    above.sort_by(|a, b| b.1.index.total_cmp(&a.1.index));
-    let words = above.iter().take(3).map(|(f, r)| format!("{} {}", f.name, r.direction.name()).trim_end().to_string());
+    let name = |k: u16| config.features.get(usize::from(k)).map_or("", |f| &f.name);
+    let words = verdict.contributors().into_iter().map(|(k, f)| format!("{} {}", name(k), f.direction.name()).trim_end().to_string());
     words.collect::<Vec<_>>().join(", ")
 }
 
@@ -447,7 +445,7 @@ fn features(w: &mut Walk<'_>, m: &str, config: &MachineConfig, verdict: &Verdict
         w.number(|| f("CurrentStdDev"), report.current_sd);
         w.number(|| f("MissingRate"), 100.0 * report.missing);
         w.number(|| f("Shift"), report.shift);
-        w.words(|| f("Direction"), if report.index >= ABOVE { report.direction.name() } else { "" });
+        w.words(|| f("Direction"), if report.is_above() { report.direction.name() } else { "" });
         w.moment(|| f("Since"), report.since);
     }
 }

@@ -248,6 +248,16 @@ pub struct FeatureReport {
     pub since: Timestamp,
 }
 
+impl FeatureReport {
+    /// Index from which on a feature counts as on its way to a drift.
+    pub const ABOVE: f64 = 0.5;
+
+    /// Whether its index is at least [`Self::ABOVE`].
+    pub fn is_above(&self) -> bool {
+        self.index >= Self::ABOVE
+    }
+}
+
 /// One fault-detection model at the present row.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ModelReport {
@@ -325,4 +335,15 @@ pub struct Verdict {
     pub buffers: Vec<BufferReport>,
     /// In the order of the configuration.
     pub checks: Vec<CheckReport>,
+}
+
+impl Verdict {
+    /// What drives a warning or drift: the features whose index is above one half, largest first, three at most.
+    pub fn contributors(&self) -> Vec<(u16, &FeatureReport)> {
+        let above = self.feature_reports.iter().enumerate().filter(|(_, f)| f.is_above());
+        let mut above: Vec<_> = above.map(|(k, f)| (k as u16, f)).collect();
+        above.sort_by(|a, b| b.1.index.total_cmp(&a.1.index));
+        above.truncate(3);
+        above
+    }
 }

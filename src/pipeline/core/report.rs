@@ -5,14 +5,11 @@ use std::sync::Arc;
 use super::{MachineCore, ModelState};
 use crate::config::{MachineConfig, MonitorConfig};
 use crate::drift::performance::Performance;
-use crate::drift::{ABOVE, Evaluation, Monitor, MonitorParams, TestResult};
+use crate::drift::{Evaluation, Monitor, MonitorParams, TestResult};
 use crate::types::{
     Contributor, Direction, DriftKind, DriftStatus, EventKind, FeatureReport, ModelReport, MonitorReport, NotEvaluated, RegimeReport,
     RegimeSlotReport, RegimeState, TestReport, Timestamp, Trust, Verdict,
 };
-
-/// Features that are named as what drives a warning or drift.
-const CONTRIBUTORS: usize = 3;
 
 /// A verdict before the first row.
 pub fn empty(config: &MachineConfig) -> Verdict {
@@ -212,9 +209,9 @@ impl MachineCore {
 
     /// Thresholds in use, also before the first row.
     pub(super) fn report_thresholds(&mut self) {
-        let monitors = std::iter::once(&self.data).chain(self.models.iter().map(|m| &m.monitor));
-        for (report, monitor) in self.verdict.monitors.iter_mut().zip(monitors) {
-            for (test, (_, threshold)) in report.tests.iter_mut().zip(&monitor.params().tests) {
+        for (k, report) in self.verdict.monitors.iter_mut().enumerate() {
+            let params = watcher(&self.data, &self.models, k).params();
+            for (test, (_, threshold)) in report.tests.iter_mut().zip(&params.tests) {
                 test.threshold = *threshold;
             }
         }
@@ -346,14 +343,11 @@ impl MachineCore {
 
     /// Who drives the data monitor's warning or drift.
     fn contributors_event(&self) -> Option<EventKind> {
-        let mut columns = Vec::new();
-        self.data.contributors(CONTRIBUTORS, &mut columns);
-        let contributor = |k: &u16| {
-            let report = self.verdict.feature_reports.get(usize::from(*k))?;
-            let feature = self.config.features.get(usize::from(*k))?.name.clone();
-            Some(Contributor { feature, index: report.index, direction: report.direction, since: report.since })
+        let contributor = |(k, f): (u16, &FeatureReport)| {
+            let feature = self.config.features.get(usize::from(k))?.name.clone();
+            Some(Contributor { feature, index: f.index, direction: f.direction, since: f.since })
         };
-        let features: Vec<Contributor> = columns.iter().filter_map(contributor).filter(|c| c.index >= ABOVE).collect();
+        let features: Vec<Contributor> = self.verdict.contributors().into_iter().filter_map(contributor).collect();
         let slot = self.data.last()?.slot;
         let regime = self.bundle.as_ref().and_then(|b| b.envelope.regimes.get(usize::from(slot))).map(|r| r.key.clone());
         let monitor = self.verdict.monitors[0].name.clone();

@@ -6,8 +6,8 @@
 //! stop:  token ─▶ sources close their sessions, drivers save, server closes, writer flushes; then joined, with a deadline
 //! ```
 //! Channels (all bounded): samples 8,192 a machine (full: counted, the next sample says Overflow); records 8,192 (full: lost and
-//! counted); updates 16 batches (full: latched in the driver); commands 16 (full: the client waits); events 1,024 (slow listeners
-//! lose the oldest).
+//! counted); updates 16 batches (full: latched in the driver); commands 16 (full: the client waits); audit 256 (full: not
+//! listed); events 1,024 (slow listeners lose the oldest).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,12 +29,14 @@ use crate::server::{
 use crate::source::{self, SampleSender, SourceStatus, SourceTask, Tag};
 use crate::store::{MachineLayout, Record, SledStore, Store, StoreError, StoreHealth, StoreMessage, StoreWriter};
 use crate::types::{Event, EventKind, Health, Quality, SampleId, Scalar, SourceState, Timestamp, Verdict};
+use crate::users::UserList;
 
 const SAMPLES: usize = 8_192;
 const RECORDS: usize = 8_192;
 const UPDATES: usize = 16;
 const COMMANDS: usize = 16;
 const EVENTS: usize = 1_024;
+const AUDIT: usize = 256;
 /// After the stop everything has so long to end.
 const STOP_DEADLINE: Duration = Duration::from_secs(8);
 /// Between two looks at the gateway's own state.
@@ -48,6 +50,8 @@ pub struct AppInput {
     pub data_dir: PathBuf,
     /// Who may connect.
     pub access: Access,
+    /// Users of the OPC UA server.
+    pub users: Arc<UserList>,
     /// Bound by the caller.
     pub listener: TcpListener,
     /// Bundles to install before the start, by machine.
@@ -123,10 +127,13 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
     let stop = CancellationToken::new();
     let (updates, updates_rx) = mpsc::channel(UPDATES);
     let (commands, commands_rx) = mpsc::channel(COMMANDS);
+    let (audit, audit_rx) = mpsc::channel(AUDIT);
     let server = server::start(ServerInput {
         config: config.clone(),
         parameters: machines.iter().flat_map(|m| parameters(m.core.config(), &m.from_file)).collect(),
         access: input.access,
+        users: input.users,
+        audit,
         pki_dir: input.data_dir.join("pki"),
         listener: input.listener,
         updates: updates_rx,
@@ -179,6 +186,13 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         };
         app.tasks.spawn(driver.run());
     }
+    app.tasks.spawn(keep_audit(
+        audit_rx,
+        config.gateway.name.as_str().into(),
+        app.writer.sender.clone(),
+        events.clone(),
+        app.stop.child_token(),
+    ));
     app.tasks.spawn(route_commands(commands_rx, routes, app.stop.child_token()));
     let watch = GatewayWatch {
         config: config.clone(),
@@ -394,6 +408,21 @@ fn of_machine(machine: &MachineConfig) -> Vec<usize> {
     sources.sort_unstable();
     sources.dedup();
     sources
+}
+
+/// Keeps who came in and what was refused as events of the gateway.
+async fn keep_audit(
+    mut audit: mpsc::Receiver<EventKind>,
+    gateway: Arc<str>,
+    store: mpsc::Sender<StoreMessage>,
+    events: broadcast::Sender<Event>,
+    stop: CancellationToken,
+) {
+    while let Some(Some(kind)) = stop.run_until_cancelled(audit.recv()).await {
+        let event = Event { unit: gateway.clone(), row: 0, time: wall_clock(), kind };
+        let _ = store.try_send(StoreMessage::Record(Record::Event(event.clone())));
+        let _ = events.send(event);
+    }
 }
 
 /// Hands each command to the machine it is for.

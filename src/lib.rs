@@ -9,7 +9,7 @@
 //!
 //! Rooms. Pure (no async, clock, I/O): [`types`], [`regime`], [`feature`], [`model`], [`drift`], [`checks`], [`bundle`], [`comparison`], [`profile`],
 //! [`pipeline::core`], [`report`].
-//! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `server`, `sim`, `wire`, `app`.
+//! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `users`, `server`, `sim`, `wire`, `app`.
 //!
 //! The README tells how to run it, `docs/` how a verdict comes about.
 
@@ -36,5 +36,7 @@ pub mod server;
 pub mod source;
 #[cfg(feature = "gateway")]
 pub mod store;
+#[cfg(feature = "gateway")]
+pub mod users;
 #[cfg(feature = "gateway")]
 pub mod wire;

@@ -21,7 +21,7 @@ use crate::pipeline::driver::wall_clock;
 use crate::pipeline::recorded::TimeBase;
 use crate::pipeline::replay::line;
 use crate::server::view::sentence;
-use crate::server::{Access, Command, CommandRequest};
+use crate::server::{Access, Command, CommandRequest, demo_users};
 use crate::sim::{self, PlcOptions, RunningPlc, Story, StoryPoint};
 use crate::types::{BufferState, DriftStatus, Event, SourceState, Verdict};
 
@@ -116,7 +116,8 @@ async fn demo(args: &DemoArgs, dir: &Path) -> anyhow::Result<Outcome> {
     let plc_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port for the simulated PLC")?;
     let config = Arc::new(configure(args, plc_listener.local_addr()?.port())?);
     let listener = bind(args.port).await?;
-    let input = AppInput { config: config.clone(), data_dir: dir.into(), access: Access::Demo, listener, bundles: Vec::new() };
+    let users = Arc::new(demo_users().context("the demo's users")?);
+    let input = AppInput { config: config.clone(), data_dir: dir.into(), access: Access::Demo, users, listener, bundles: Vec::new() };
     let mut app = app::start(input).await?;
     let learned = app.verdicts[0].borrow().regimes.iter().any(|r| r.in_envelope);
     let story_start = if learned { Story::default().normal_from() } else { 0.0 };

@@ -20,6 +20,8 @@ mod run;
 #[cfg(feature = "gateway")]
 mod store;
 mod train;
+#[cfg(feature = "gateway")]
+mod user;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -71,6 +73,9 @@ enum Command {
     /// Look into a data directory while the gateway is stopped.
     #[cfg(feature = "gateway")]
     Store(store::StoreArgs),
+    /// Users of the OPC UA server and their roles; a running gateway takes changes over at once.
+    #[cfg(feature = "gateway")]
+    User(user::UserArgs),
 }
 
 /// How a command ended that had no error of its own.
@@ -118,6 +123,8 @@ impl Cli {
             Command::Choose(args) => choose::run(&args),
             #[cfg(feature = "gateway")]
             Command::Store(args) => store::run(&args),
+            #[cfg(feature = "gateway")]
+            Command::User(args) => user::run(args),
         }
     }
 

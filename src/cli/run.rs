@@ -11,6 +11,7 @@ use crate::app::{self, AppInput};
 use crate::bundle;
 use crate::config::Config;
 use crate::server::Access;
+use crate::users::{UserFile, UserList};
 
 /// The data directory where none is named, below the working directory.
 pub const DEFAULT_DATA_DIR: &str = "driftgate-data";
@@ -35,7 +36,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let bundles = args.bundles.iter().map(|text| read_bundle(&config, text)).collect::<anyhow::Result<Vec<_>>>()?;
     runtime()?.block_on(async {
         let listener = bind(config.server.port).await?;
-        let input = AppInput { config, data_dir: args.data_dir, access: Access::LocalOnly, listener, bundles };
+        let users = Arc::new(UserList::of_file(UserFile::of(&args.data_dir))?);
+        let input = AppInput { config, data_dir: args.data_dir, access: Access::Users, users, listener, bundles };
         let mut app = app::start(input).await?;
         tracing::info!("OPC UA endpoint {} (this computer only, until there are users)", app.endpoint);
         let outcome = tokio::select! {

@@ -302,6 +302,8 @@ pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
         EventKind::Check { .. } => "check",
         EventKind::Contributors { .. } => "contributors",
         EventKind::Statement { .. } => "statement",
+        EventKind::Refused { .. } => "refused",
+        EventKind::Session { .. } => "session",
     };
     put("event", json!(name));
     for key in ["monitor", "status", "regime", "feature", "value", "threshold"] {
@@ -354,6 +356,17 @@ pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
         }
         EventKind::Note { text } => {
             put("text", json!(text));
+        }
+        EventKind::Refused { user, address, action, target, reason, unlisted } => {
+            for (key, text) in [("user", user), ("address", address), ("action", action), ("target", target), ("reason", reason)] {
+                put(key, json!(&**text));
+            }
+            put("unlisted", json!(unlisted));
+        }
+        EventKind::Session { user, address, roles } => {
+            put("user", json!(&**user));
+            put("address", json!(&**address));
+            put("roles", json!(&**roles));
         }
         EventKind::Contributors { monitor, regime, features } => {
             put("monitor", json!(&**monitor));

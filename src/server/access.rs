@@ -1,57 +1,107 @@
 //! Who may come in: endpoints, identities, passwords.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use opcua::nodes::AccessLevel;
 use opcua::server::authenticator::{AuthManager, CoreServerPermissions, Password, UserToken, user_pass_security_policy_id};
+use opcua::server::node_manager::RequestContext;
 use opcua::server::{ANONYMOUS_USER_TOKEN_ID, ServerEndpoint};
-use opcua::types::{Error, MessageSecurityMode, StatusCode, UAString, UserTokenPolicy, UserTokenType};
-use sha2::{Digest, Sha256};
+use opcua::types::{Error, MessageSecurityMode, NodeId, StatusCode, UAString, UserTokenPolicy, UserTokenType};
+use tokio::sync::Semaphore;
 
 use super::Access;
+use super::audit::Audit;
+use super::node_manager::instance_path;
+use super::roles::{Action, granted};
+use crate::users::{PasswordError, Role, Roles, UserList};
 
-/// One endpoint a security policy; encrypted ones always sign and encrypt.
-pub(super) fn endpoints() -> Vec<(&'static str, ServerEndpoint)> {
-    vec![
-        ("none", ServerEndpoint::new_none("/", &[])),
+/// One endpoint a security policy, which signs and encrypts; only the demo has one without.
+pub(super) fn endpoints(access: Access) -> Vec<(&'static str, ServerEndpoint)> {
+    let mut endpoints = vec![
         ("basic256sha256", ServerEndpoint::new_basic256sha256_sign_encrypt("/", &[])),
         ("aes128", ServerEndpoint::new_aes128_sha256_rsaoaep_sign_encrypt("/", &[])),
         ("aes256", ServerEndpoint::new_aes256_sha256_rsapss_sign_encrypt("/", &[])),
-    ]
+    ];
+    if access == Access::Demo {
+        endpoints.insert(0, ("none", ServerEndpoint::new_none("/", &[])));
+    }
+    endpoints
 }
 
-/// The demo's users and their password; said on its first screen.
-const DEMO_USERS: [&str; 3] = ["operator", "engineer", "admin"];
-const DEMO_PASSWORD: &str = "demo";
+/// The demo's users, their roles and their password; said on its first screen.
+const DEMO_USERS: [(&str, &[Role], &str); 3] = [
+    ("operator", &[Role::Operator], "demo"),
+    ("engineer", &[Role::Engineer], "demo"),
+    ("admin", &[Role::ConfigureAdmin, Role::SecurityAdmin], "demo"),
+];
 
-/// Checks identities. Rights per role come with users and roles; until then a session that got in has all rights, which is
-/// why [`Access::LocalOnly`] is bound to loopback.
+/// The demo's users; nothing else is looked at.
+pub fn demo_users() -> Result<UserList, PasswordError> {
+    UserList::public(&DEMO_USERS)
+}
+
+/// Passwords checked at once: each takes 19 MiB and some 30 ms of a core.
+const CHECKED_AT_ONCE: usize = 2;
+
+/// Checks identities and knows the roles of sessions.
 pub(super) struct Gatekeeper {
-    /// Name and SHA-256 of the password.
-    users: Vec<(&'static str, [u8; 32])>,
+    access: Access,
+    users: Arc<UserList>,
+    pub(super) audit: Audit,
+    hashing: Semaphore,
 }
 
 impl Gatekeeper {
-    pub(super) fn new(access: Access) -> Self {
-        let users = match access {
-            Access::Demo => DEMO_USERS.iter().map(|name| (*name, digest(DEMO_PASSWORD))).collect(),
-            Access::LocalOnly => Vec::new(),
-        };
-        Self { users }
+    pub(super) fn new(access: Access, users: Arc<UserList>, audit: Audit) -> Self {
+        Self { access, users, audit, hashing: Semaphore::new(CHECKED_AT_ONCE) }
     }
 
-    /// Takes the same time for a wrong name, a wrong password and the right one.
-    fn knows(&self, name: &str, password: &str) -> bool {
-        let (name, password) = (digest(name), digest(password));
-        self.users.iter().fold(false, |known, (user, secret)| known | (same(&digest(user), &name) & same(secret, &password)))
+    /// The roles of the session behind a request, as they are now.
+    pub(super) fn roles(&self, context: &RequestContext) -> Roles {
+        let open = || context.session.read().message_security_mode() == MessageSecurityMode::None;
+        match self.roles_of(&context.token) {
+            roles if !context.token.is_anonymous() => roles,
+            // The demo's rights without a user are those of its unencrypted endpoint.
+            roles if !roles.is_empty() && open() => roles,
+            _ => Roles::NONE,
+        }
     }
-}
 
-fn digest(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
-}
+    fn roles_of(&self, token: &UserToken) -> Roles {
+        match self.access {
+            Access::Demo if token.is_anonymous() => Roles::ALL,
+            _ if token.is_anonymous() => Roles::NONE,
+            _ => self.users.roles(&token.0),
+        }
+    }
 
-/// Compares in constant time.
-fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
-    std::hint::black_box(a.iter().zip(b).fold(0u8, |difference, (x, y)| difference | (x ^ y))) == 0
+    /// From where the session is, for the audit.
+    pub(super) fn address_of(&self, _context: &RequestContext) -> String {
+        "unknown".into()
+    }
+
+    /// Takes over changes of the users' file.
+    pub(super) fn refresh(&self) {
+        if let Some(fault) = self.users.refresh() {
+            tracing::error!("{fault}; the users known before stay");
+        }
+    }
+
+    /// The user's roles where the password is right; at most so many at once, and never on an async thread.
+    async fn check(&self, name: &str, password: &Password) -> Option<Roles> {
+        let _turn = self.hashing.acquire().await.ok()?;
+        let (users, name, password) = (Arc::clone(&self.users), name.to_string(), password.clone());
+        let checked = tokio::task::spawn_blocking(move || {
+            let fault = users.refresh();
+            (fault, users.authenticate(&name, password.get()))
+        });
+        let (fault, roles) = checked.await.ok()?;
+        if let Some(fault) = fault {
+            tracing::error!("{fault}; the users known before stay");
+        }
+        roles
+    }
 }
 
 fn encrypted(endpoint: &ServerEndpoint) -> bool {
@@ -81,10 +131,17 @@ impl AuthManager for Gatekeeper {
         username: &str,
         password: &Password,
     ) -> Result<UserToken, Error> {
-        if encrypted(endpoint) && self.knows(username, password.get()) {
-            Ok(UserToken(username.to_string()))
-        } else {
-            Err(Error::new(StatusCode::BadUserAccessDenied, "unknown user or wrong password"))
+        let address = "unknown";
+        let roles = if encrypted(endpoint) { self.check(username, password).await } else { None };
+        match roles {
+            Some(roles) => {
+                self.audit.session(username, address, roles.to_string());
+                Ok(UserToken(username.to_string()))
+            }
+            None => {
+                self.audit.refused(username, address, "login", "", "unknown user or wrong password");
+                Err(Error::new(StatusCode::BadUserAccessDenied, "unknown user or wrong password"))
+            }
         }
     }
 
@@ -96,8 +153,30 @@ impl AuthManager for Gatekeeper {
         policies
     }
 
-    fn core_permissions(&self, _token: &UserToken) -> CoreServerPermissions {
-        CoreServerPermissions { read_diagnostics: true }
+    /// Of our nodes, what the table says; types and the server's own nodes are open.
+    fn effective_user_access_level(&self, token: &UserToken, level: AccessLevel, id: &NodeId) -> AccessLevel {
+        let Some(path) = instance_path(id) else { return level };
+        let roles = self.roles_of(token);
+        let may = |action| granted(path, action).intersects(roles);
+        let mut allowed = AccessLevel::empty();
+        for (bit, action) in [
+            (AccessLevel::CURRENT_READ, Action::Read),
+            (AccessLevel::CURRENT_WRITE, Action::Write),
+            (AccessLevel::HISTORY_READ, Action::History),
+        ] {
+            allowed.set(bit, level.contains(bit) && may(action));
+        }
+        allowed
+    }
+
+    fn is_user_executable(&self, token: &UserToken, id: &NodeId) -> bool {
+        instance_path(id).is_none_or(|path| granted(path, Action::Call).intersects(self.roles_of(token)))
+    }
+
+    /// Diagnostics name users and addresses.
+    fn core_permissions(&self, token: &UserToken) -> CoreServerPermissions {
+        const SEE: Roles = Roles::of(&[Role::Engineer, Role::Supervisor, Role::ConfigureAdmin, Role::SecurityAdmin]);
+        CoreServerPermissions { read_diagnostics: self.roles_of(token).intersects(SEE) }
     }
 }
 
@@ -108,24 +187,46 @@ pub(super) fn user_name(token: &UserToken) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
 
-    #[test]
-    fn only_the_demo_knows_users() {
-        let demo = Gatekeeper::new(Access::Demo);
-        assert!(demo.knows("engineer", "demo"));
+    fn gatekeeper(access: Access) -> Gatekeeper {
+        Gatekeeper::new(access, Arc::new(demo_users().unwrap()), Audit::new(mpsc::channel(100).0))
+    }
+
+    #[tokio::test]
+    async fn a_user_has_a_password_and_roles() {
+        let demo = gatekeeper(Access::Demo);
+        assert_eq!(demo.check("engineer", &Password::new("demo".into())).await, Some(Roles::of(&[Role::Engineer])));
         for (name, password) in [("engineer", "Demo"), ("engineer", ""), ("root", "demo"), ("", "")] {
-            assert!(!demo.knows(name, password), "{name}/{password}");
+            assert_eq!(demo.check(name, &Password::new(password.into())).await, None, "{name}/{password}");
         }
-        assert!(!Gatekeeper::new(Access::LocalOnly).knows("engineer", "demo"));
     }
 
     #[test]
     fn passwords_are_never_offered_without_encryption() {
-        let demo = Gatekeeper::new(Access::Demo);
-        for (name, endpoint) in endpoints() {
+        let demo = gatekeeper(Access::Demo);
+        for (name, endpoint) in endpoints(Access::Demo) {
             assert_eq!(demo.supports_user_pass(&endpoint), name != "none", "{name}");
             assert!(demo.supports_anonymous(&endpoint));
         }
+        assert!(endpoints(Access::Users).iter().all(|(_, e)| encrypted(e)));
+    }
+
+    #[test]
+    fn levels_follow_the_table() {
+        let demo = gatekeeper(Access::Users);
+        let both = AccessLevel::CURRENT_READ | AccessLevel::CURRENT_WRITE;
+        let level = |user: &str, path: &str| {
+            demo.effective_user_access_level(&UserToken(user.into()), both, &super::super::instantiate::node_id(path)).bits()
+        };
+        let threshold = "Motor1.Drift.DataDrift.T1.Threshold";
+        assert_eq!(level("operator", threshold), AccessLevel::CURRENT_READ.bits());
+        assert_eq!(level("engineer", threshold), both.bits());
+        assert_eq!(level("operator", "Motor1.Command.Request"), both.bits());
+        assert_eq!(level("nobody", threshold), AccessLevel::empty().bits());
+        assert_eq!(level(ANONYMOUS_USER_TOKEN_ID, threshold), AccessLevel::empty().bits());
+        assert_eq!(demo.effective_user_access_level(&UserToken("nobody".into()), both, &NodeId::new(3, 1001u32)).bits(), both.bits());
     }
 }

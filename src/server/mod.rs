@@ -12,9 +12,11 @@
 
 mod access;
 mod address_space;
+mod audit;
 mod certificate;
 #[cfg(test)]
 mod fixture;
+mod guard;
 mod instantiate;
 mod items;
 mod limits;
@@ -22,7 +24,10 @@ mod node_manager;
 mod nodeset;
 mod parameter;
 mod publish;
+mod roles;
 mod run;
+#[cfg(test)]
+mod security_tests;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -35,7 +40,7 @@ use std::sync::Arc;
 use opcua::crypto::X509Data;
 use opcua::server::address_space::AddressSpace;
 use opcua::server::node_manager::ServerContext;
-use opcua::server::node_manager::memory::{InMemoryNodeManager, InMemoryNodeManagerBuilder};
+use opcua::server::node_manager::memory::InMemoryNodeManagerBuilder;
 use opcua::server::{Server, ServerBuilder, ServerHandle};
 use opcua::types::{BuildInfo, DateTime};
 use tokio::net::TcpListener;
@@ -43,13 +48,19 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::access::demo_users;
+pub use self::audit::AuditSender;
+
 use self::access::Gatekeeper;
 use self::address_space::Prepared;
+use self::audit::Audit;
+use self::guard::{Guarded, GuardedBuilder};
 use self::node_manager::GatewayNodes;
 use self::publish::Shared;
 use self::run::Publisher;
 use crate::config::Config;
 use crate::types::{Quality, Scalar, ScalarKind, Timestamp};
+use crate::users::UserList;
 
 /// Namespace index of the instances: HMI projects store it as a number, so it is fixed for ever.
 const INSTANCES: u16 = 2;
@@ -59,15 +70,14 @@ const TYPES: u16 = 3;
 const TYPES_URI: &str = "urn:driftgate:ua:types";
 const PRODUCT_URI: &str = "urn:driftgate";
 
-/// Who may connect. Both have the same endpoints (None, and three encrypted ones) and let anonymous sessions do everything, so
-/// the listener of both must be bound to loopback.
+/// Who may connect.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Also the users operator, engineer and admin with the password `demo` on encrypted endpoints; any client certificate is
-    /// trusted.
+    /// Also an endpoint without encryption, on which everybody has all rights, so the listener must be bound to loopback; any client
+    /// certificate is trusted.
     Demo,
-    /// No users; a client certificate that nobody has trusted is put into `rejected/`.
-    LocalOnly,
+    /// Encrypted endpoints only, and rights by role; a client certificate that nobody has trusted is put into `rejected/`.
+    Users,
 }
 
 /// What the server is given.
@@ -76,6 +86,9 @@ pub struct ServerInput {
     /// The variables that can be written.
     pub parameters: Vec<ParameterSpec>,
     pub access: Access,
+    pub users: Arc<UserList>,
+    /// Who came in, and what was refused.
+    pub audit: AuditSender,
     /// Own key pair (made at the first start), `trusted/` and `rejected/` client certificates.
     pub pki_dir: PathBuf,
     /// Already bound.
@@ -128,6 +141,7 @@ pub async fn start(input: ServerInput) -> Result<RunningServer, ServerError> {
         config: input.config,
         parameters: input.parameters,
         access: input.access,
+        gatekeeper: Arc::new(Gatekeeper::new(input.access, input.users, Audit::new(input.audit))),
         pki_dir: input.pki_dir,
         address,
         commands: input.commands,
@@ -145,6 +159,7 @@ struct Settings {
     config: Arc<Config>,
     parameters: Vec<ParameterSpec>,
     access: Access,
+    gatekeeper: Arc<Gatekeeper>,
     pki_dir: PathBuf,
     address: SocketAddr,
     commands: CommandSender,
@@ -167,9 +182,10 @@ impl Settings {
             *own = space;
             nodes
         };
-        let builder = self.vendor_settings().with_node_manager(InMemoryNodeManagerBuilder::new(adopt));
+        let guarded = GuardedBuilder { builder: InMemoryNodeManagerBuilder::new(adopt), gatekeeper: Arc::clone(&self.gatekeeper) };
+        let builder = self.vendor_settings().with_node_manager(guarded);
         let (server, handle) = builder.build().map_err(ServerError::Build)?;
-        let publisher = publisher(&handle, shared)?;
+        let publisher = publisher(&handle, shared, self.gatekeeper)?;
         Ok((server, publisher))
     }
 
@@ -185,7 +201,7 @@ impl Settings {
             .certificate_path(Path::new(certificate::CERTIFICATE))
             .private_key_path(Path::new(certificate::PRIVATE_KEY))
             .trust_client_certs(self.access == Access::Demo)
-            .with_authenticator(Arc::new(Gatekeeper::new(self.access)))
+            .with_authenticator(self.gatekeeper.clone())
             .host(host(self.address.ip()))
             .port(self.address.port())
             .discovery_urls(vec![url])
@@ -194,7 +210,7 @@ impl Settings {
             .max_session_timeout_ms(limits::SESSION_TIMEOUT_MS)
             .diagnostics_enabled(true)
             .token(self.token.clone());
-        for (name, endpoint) in access::endpoints() {
+        for (name, endpoint) in access::endpoints(self.access) {
             builder = builder.add_endpoint(name, endpoint);
         }
         builder
@@ -202,12 +218,13 @@ impl Settings {
 }
 
 /// The publisher into the address space that the vendor's server has taken over.
-fn publisher(handle: &ServerHandle, shared: Arc<Shared>) -> Result<Publisher, ServerError> {
+fn publisher(handle: &ServerHandle, shared: Arc<Shared>, gatekeeper: Arc<Gatekeeper>) -> Result<Publisher, ServerError> {
     let indices = [INSTANCES_URI, TYPES_URI].map(|uri| handle.get_namespace_index(uri));
-    let manager = handle.node_managers().get_of_type::<InMemoryNodeManager<GatewayNodes>>();
+    let manager = handle.node_managers().get_of_type::<Guarded>();
     match (indices, manager) {
         ([Some(INSTANCES), Some(TYPES)], Some(manager)) => Ok(Publisher {
-            space: Arc::clone(manager.address_space()),
+            space: Arc::clone(manager.inner.address_space()),
+            gatekeeper,
             subscriptions: Arc::clone(handle.subscriptions()),
             shared,
             info: Arc::clone(handle.info()),

@@ -93,7 +93,7 @@ fn revision(space: &RwLock<AddressSpace>) -> u32 {
 }
 
 /// The path in an instance's id.
-fn instance_path(id: &NodeId) -> Option<&str> {
+pub(super) fn instance_path(id: &NodeId) -> Option<&str> {
     match &id.identifier {
         Identifier::String(path) if id.namespace == INSTANCES => Some(path.as_ref()),
         _ => None,

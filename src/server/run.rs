@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::access::Gatekeeper;
 use super::publish::{Misfits, Shared, Values, own};
 use super::{NodeUpdate, ServerError};
 use crate::types::Scalar;
@@ -54,6 +55,7 @@ pub(super) struct Publisher {
     pub(super) subscriptions: Arc<SubscriptionCache>,
     pub(super) shared: Arc<Shared>,
     pub(super) info: Arc<ServerInfo>,
+    pub(super) gatekeeper: Arc<Gatekeeper>,
 }
 
 impl Publisher {
@@ -73,6 +75,9 @@ impl Publisher {
                     beats = beats.wrapping_add(1);
                     self.values().set(&self.vital_signs(beats, started));
                     self.values().recheck();
+                    let gatekeeper = Arc::clone(&self.gatekeeper);
+                    // It reads a file; a slow disk must hold up nothing here.
+                    tokio::task::spawn_blocking(move || gatekeeper.refresh());
                 }
             }
         }

@@ -26,7 +26,7 @@ use super::view::{Beside, MachineView};
 use super::*;
 use crate::config::tunable::{Tunable, tunables};
 use crate::pipeline::core::MachineCore;
-use crate::types::Cause;
+use crate::types::{Cause, EventKind};
 use crate::wire::opcua::to_date_time;
 
 /// Makes the key pairs once for all tests: each takes a good part of a second.
@@ -50,27 +50,31 @@ fn lay_keys(dir: &Path) {
 }
 
 /// A running server with the ends that the rest of the gateway would hold.
-struct Bench {
-    endpoint: String,
+pub(super) struct Bench {
+    pub(super) endpoint: String,
     updates: UpdateSender,
-    commands: mpsc::Receiver<CommandRequest>,
+    pub(super) commands: mpsc::Receiver<CommandRequest>,
+    pub(super) audit: mpsc::Receiver<EventKind>,
     stop: CancellationToken,
     task: JoinHandle<Result<(), ServerError>>,
-    dir: tempfile::TempDir,
+    pub(super) dir: tempfile::TempDir,
 }
 
 impl Bench {
-    async fn start(access: Access) -> Self {
+    pub(super) async fn start(access: Access) -> Self {
         let dir = tempfile::tempdir().unwrap();
         lay_keys(dir.path());
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let (updates, receiver) = mpsc::channel(16);
         let (sender, commands) = mpsc::channel(16);
+        let (audit_sender, audit) = mpsc::channel(1_000);
         let stop = CancellationToken::new();
         let input = ServerInput {
             config: Arc::new(fixture::config()),
             parameters: fixture::parameters(),
             access,
+            users: Arc::new(demo_users().unwrap()),
+            audit: audit_sender,
             pki_dir: dir.path().join("pki"),
             listener,
             updates: receiver,
@@ -78,7 +82,7 @@ impl Bench {
             stop: stop.clone(),
         };
         let RunningServer { endpoint, task } = start(input).await.unwrap();
-        Self { endpoint, updates, commands, stop, task, dir }
+        Self { endpoint, updates, commands, audit, stop, task, dir }
     }
 
     fn client(&self) -> Client {
@@ -96,11 +100,11 @@ impl Bench {
             .unwrap()
     }
 
-    async fn connect(&self) -> Arc<Session> {
+    pub(super) async fn connect(&self) -> Arc<Session> {
         self.connect_as(SecurityPolicy::None, IdentityToken::Anonymous).await.unwrap()
     }
 
-    async fn connect_as(&self, policy: SecurityPolicy, identity: IdentityToken) -> Result<Arc<Session>, StatusCode> {
+    pub(super) async fn connect_as(&self, policy: SecurityPolicy, identity: IdentityToken) -> Result<Arc<Session>, StatusCode> {
         let mode = if policy == SecurityPolicy::None { MessageSecurityMode::None } else { MessageSecurityMode::SignAndEncrypt };
         let endpoint = (self.endpoint.as_str(), policy.to_str(), mode, UserTokenPolicy::anonymous());
         let (session, event_loop) = self.client().connect_to_matching_endpoint(endpoint, identity).await.map_err(|e| e.status())?;
@@ -115,7 +119,7 @@ impl Bench {
         self.updates.send(vec![update]).await.unwrap();
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stop.cancel();
         tokio::time::timeout(Duration::from_secs(4), self.task).await.expect("stops in time").unwrap().unwrap();
     }
@@ -125,16 +129,16 @@ fn update(path: &str, value: impl Into<Scalar>, quality: Quality, secs: i64) -> 
     NodeUpdate { path: path.into(), value: Some(value.into()), quality, time: Timestamp::from_nanos(secs * 1_000_000_000) }
 }
 
-async fn read(session: &Session, node: impl Into<NodeId>) -> DataValue {
+pub(super) async fn read(session: &Session, node: impl Into<NodeId>) -> DataValue {
     let nodes = [ReadValueId::from(node.into())];
     session.read(&nodes, TimestampsToReturn::Both, 0.0).await.unwrap().remove(0)
 }
 
-async fn read_path(session: &Session, path: &str) -> DataValue {
+pub(super) async fn read_path(session: &Session, path: &str) -> DataValue {
     read(session, node_id(path)).await
 }
 
-async fn value_of(session: &Session, path: &str) -> Variant {
+pub(super) async fn value_of(session: &Session, path: &str) -> Variant {
     let value = read_path(session, path).await;
     assert!(value.status().is_good(), "{path}: {}", value.status());
     value.value.unwrap_or_default()
@@ -155,7 +159,7 @@ async fn wait_for(session: &Session, path: &str, wanted: impl Fn(&DataValue) -> 
     .unwrap_or_else(|_| panic!("{path} never got the value"))
 }
 
-async fn write(session: &Session, path: &str, value: impl Into<Variant>) -> StatusCode {
+pub(super) async fn write(session: &Session, path: &str, value: impl Into<Variant>) -> StatusCode {
     let write = WriteValue {
         node_id: node_id(path),
         attribute_id: AttributeId::Value as u32,
@@ -165,7 +169,7 @@ async fn write(session: &Session, path: &str, value: impl Into<Variant>) -> Stat
     session.write(&[write]).await.unwrap()[0]
 }
 
-async fn subscribe(session: &Session, path: &str, sampling: f64) -> mpsc::Receiver<DataValue> {
+pub(super) async fn subscribe(session: &Session, path: &str, sampling: f64) -> mpsc::Receiver<DataValue> {
     let (sender, receiver) = mpsc::channel(1_000);
     // A callback cannot wait: a full channel is more than any test asks for.
     let callback = DataChangeCallback::new(move |value, _| sender.try_send(value).expect("room for a notification"));
@@ -183,7 +187,7 @@ async fn next(values: &mut mpsc::Receiver<DataValue>) -> DataValue {
 }
 
 /// All nodes below `root` that hierarchical references reach, with their BrowseNames.
-async fn browse(session: &Session, root: NodeId) -> Vec<(NodeId, String)> {
+pub(super) async fn browse(session: &Session, root: NodeId) -> Vec<(NodeId, String)> {
     let (mut found, mut seen, mut todo) = (Vec::new(), HashSet::new(), vec![root]);
     while let Some(node) = todo.pop() {
         let description = BrowseDescription {
@@ -207,7 +211,7 @@ async fn browse(session: &Session, root: NodeId) -> Vec<(NodeId, String)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn namespaces_and_tree_are_what_bindings_rely_on() {
-    let bench = Bench::start(Access::LocalOnly).await;
+    let bench = Bench::start(Access::Demo).await;
     let session = bench.connect().await;
     let Some(Variant::Array(uris)) = read(&session, VariableId::Server_NamespaceArray).await.value else { panic!("no array") };
     let uris: Vec<_> = uris.values.iter().map(|v| v.to_string()).collect();
@@ -239,7 +243,7 @@ async fn namespaces_and_tree_are_what_bindings_rely_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_known_is_bad_and_what_is_known_is_there() {
-    let bench = Bench::start(Access::LocalOnly).await;
+    let bench = Bench::start(Access::Demo).await;
     let session = bench.connect().await;
     let status = read_path(&session, "Motor1.Drift.Status").await;
     assert_eq!((status.status(), status.value.unwrap_or_default()), (StatusCode::BadWaitingForInitialData, Variant::Empty));
@@ -269,7 +273,7 @@ async fn what_is_not_known_is_bad_and_what_is_known_is_there() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn updates_keep_value_quality_and_time() {
-    let bench = Bench::start(Access::LocalOnly).await;
+    let bench = Bench::start(Access::Demo).await;
     let session = bench.connect().await;
     let time = 1_700_000_000;
     bench.publish(update("Motor1.Signals.Temperature", Scalar::F64(42.5), Quality::Uncertain(Cause::LastUsable), time)).await;
@@ -295,7 +299,7 @@ async fn updates_keep_value_quality_and_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribers_get_every_change_with_its_time() {
-    let bench = Bench::start(Access::LocalOnly).await;
+    let bench = Bench::start(Access::Demo).await;
     let session = bench.connect().await;
     let path = "Motor1.Signals.Temperature";
     let mut slow = subscribe(&session, path, 10_000.0).await;
@@ -327,7 +331,7 @@ async fn subscribers_get_every_change_with_its_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_accepted_write_shows_everywhere() {
-    let mut bench = Bench::start(Access::LocalOnly).await;
+    let mut bench = Bench::start(Access::Demo).await;
     let session = bench.connect().await;
     let path = "Motor1.Drift.DataDrift.T1.Threshold";
     let mut seen = subscribe(&session, path, 0.0).await;
@@ -352,7 +356,7 @@ async fn an_accepted_write_shows_everywhere() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_write_changes_nothing_but_the_error_text() {
-    let mut bench = Bench::start(Access::LocalOnly).await;
+    let mut bench = Bench::start(Access::Demo).await;
     let session = bench.connect().await;
     let path = "Motor1.Drift.DataDrift.T1.Threshold";
     for (value, status) in [
@@ -385,7 +389,7 @@ async fn a_refused_write_changes_nothing_but_the_error_text() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_answers_while_a_write_waits() {
-    let mut bench = Bench::start(Access::LocalOnly).await;
+    let mut bench = Bench::start(Access::Demo).await;
     let (writer, reader) = (bench.connect().await, bench.connect().await);
     let pending = tokio::spawn(async move { write(&writer, "Motor1.Drift.DataDrift.Enabled", false).await });
     let request = bench.commands.recv().await.unwrap();
@@ -411,7 +415,7 @@ async fn demo_users_come_in_encrypted_and_strangers_do_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_client_certificate_waits_in_rejected() {
-    let bench = Bench::start(Access::LocalOnly).await;
+    let bench = Bench::start(Access::Users).await;
     assert!(bench.connect_as(SecurityPolicy::Basic256Sha256, IdentityToken::Anonymous).await.is_err());
     let rejected = std::fs::read_dir(bench.dir.path().join("pki/rejected")).unwrap().count();
     assert_eq!(rejected, 1);
@@ -420,7 +424,7 @@ async fn an_unknown_client_certificate_waits_in_rejected() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_republish_is_an_error() {
-    let bench = Bench::start(Access::LocalOnly).await;
+    let bench = Bench::start(Access::Demo).await;
     let session = bench.connect().await;
     let republish = |id| Republish::new(id, 99_999, &session).send(session.channel());
     assert_eq!(republish(12_345).await.unwrap_err().status(), StatusCode::BadNoSubscription);
@@ -434,7 +438,7 @@ async fn an_unknown_republish_is_an_error() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_answer_to_a_hello_stays_within_what_it_offers() {
-    let bench = Bench::start(Access::LocalOnly).await;
+    let bench = Bench::start(Access::Demo).await;
     let address = bench.endpoint.trim_start_matches("opc.tcp://").trim_end_matches('/');
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     // HEL of an S7-1500: version, receive and send buffer, message size, chunks, url.

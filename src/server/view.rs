@@ -539,6 +539,11 @@ pub fn sentence(event: &Event) -> Option<String> {
             format!("{} {model}: {}{}", event.unit, statement.text(*labels), of(regime))
         }
         EventKind::Note { text } => text.clone(),
+        EventKind::Refused { user, address, action, target, reason, .. } => {
+            let target = if target.is_empty() { String::new() } else { format!(" {target}") };
+            format!("refused: {action}{target} by {user} from {address}: {reason}")
+        }
+        EventKind::Session { user, address, roles } => format!("{user} has logged in from {address} as {roles}"),
         EventKind::Contributors { monitor, features, .. } => {
             let named: Vec<_> = features.iter().map(|f| format!("{} {} since {}", f.feature, f.direction.name(), f.since)).collect();
             format!("{} {monitor} driven by {}", event.unit, named.join(", "))

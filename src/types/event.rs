@@ -61,6 +61,22 @@ pub enum EventKind {
         /// Error rate estimated without labels.
         estimate: Option<f64>,
     },
+    /// A client was refused something: a login, a read, a write, a call, a connection.
+    Refused {
+        /// `anonymous` where there is none (yet).
+        user: Arc<str>,
+        /// IP address.
+        address: Arc<str>,
+        /// One word: `login`, `read`, `write`, `call`, `history`, `connect`, ...
+        action: Arc<str>,
+        /// Path of the node, where there is one.
+        target: Arc<str>,
+        reason: Arc<str>,
+        /// Refusals of the same address before this one that were not listed one by one.
+        unlisted: u32,
+    },
+    /// A user has logged in.
+    Session { user: Arc<str>, address: Arc<str>, roles: Arc<str> },
 }
 
 /// A feature's part in a warning or drift.

@@ -240,7 +240,7 @@ impl Collector {
             EventKind::Check { passed, .. } => 1 + u8::from(!passed),
             EventKind::Reference { .. } | EventKind::Parameter { .. } | EventKind::Buffer { .. } | EventKind::Note { .. } => 2,
             EventKind::Regime { state: RegimeState::OutOfEnvelope, .. } => 1,
-            EventKind::Status { .. } | EventKind::Regime { .. } => 0,
+            EventKind::Status { .. } | EventKind::Regime { .. } | EventKind::Refused { .. } | EventKind::Session { .. } => 0,
         }
     }
 }

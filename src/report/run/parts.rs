@@ -442,6 +442,13 @@ fn told(event: &Event) -> (String, String) {
             )
         }
         EventKind::Note { text } => ("Note".into(), html::shortened(text, 200)),
+        EventKind::Refused { user, address, action, target, reason, .. } => {
+            let by = format!("{} from {}", html::name(user), html::name(address));
+            ("Refused".into(), format!("{} {} by {by}: {}", html::name(action), html::name(target), html::name(reason)))
+        }
+        EventKind::Session { user, address, roles } => {
+            ("Login".into(), format!("{} from {} as {}", html::name(user), html::name(address), html::name(roles)))
+        }
         EventKind::Contributors { monitor, regime, features } => {
             let names: Vec<String> = features.iter().take(5).map(|c| html::name(&c.feature)).collect();
             ("Contributors".into(), format!("{}: {}{}", html::name(monitor), names.join(", "), at(regime)))

@@ -128,6 +128,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
     let (updates, updates_rx) = mpsc::channel(UPDATES);
     let (commands, commands_rx) = mpsc::channel(COMMANDS);
     let (audit, audit_rx) = mpsc::channel(AUDIT);
+    let writer = StoreWriter::spawn(store.clone(), RECORDS);
     let server = server::start(ServerInput {
         config: config.clone(),
         parameters: machines.iter().flat_map(|m| parameters(m.core.config(), &m.from_file)).collect(),
@@ -138,10 +139,11 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         listener: input.listener,
         updates: updates_rx,
         commands: commands.clone(),
+        store,
+        records: writer.sender.clone(),
         stop: stop.child_token(),
     })
     .await?;
-    let writer = StoreWriter::spawn(store.clone(), RECORDS);
     let (events, _) = broadcast::channel(EVENTS);
     for text in notes {
         tracing::warn!("{text}");

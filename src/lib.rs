@@ -7,7 +7,7 @@
 //!   recorded data)
 //! ```
 //!
-//! Rooms. Pure (no async, clock, I/O): [`types`], [`regime`], [`feature`], [`model`], [`drift`], [`checks`], [`bundle`], [`comparison`], [`profile`],
+//! Rooms. Pure (no async, clock, I/O): [`types`], [`regime`], [`feature`], [`model`], [`drift`], [`checks`], [`bundle`], [`comparison`], [`profile`], [`history`],
 //! [`pipeline::core`], [`report`].
 //! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `users`, `server`, `sim`, `wire`, `app`.
 //!
@@ -20,6 +20,7 @@ pub mod comparison;
 pub mod config;
 pub mod drift;
 pub mod feature;
+pub mod history;
 pub mod model;
 pub mod pipeline;
 pub mod profile;

@@ -24,6 +24,7 @@ const PURE: &[Room] = &[
     room("model", &["types"]),
     room("drift", &["types", "config"]),
     room("checks", &["drift"]),
+    room("history", &["types"]),
     room("bundle", &["types", "config", "regime", "drift", "model"]),
     room("profile", &["types", "drift", "comparison"]),
     room("pipeline/core", &["types", "config", "regime", "feature", "model", "drift", "checks", "bundle"]),

@@ -47,6 +47,7 @@ pub fn run(args: &StoreArgs) -> anyhow::Result<Outcome> {
             Ring::Features(m) => format!("{} features", machine(m)),
             Ring::History(m) => format!("{} drift history", machine(m)),
             Ring::Events => "events".to_string(),
+            Ring::Values => "values".to_string(),
         }
     };
     let rings = store.info()?;

@@ -22,6 +22,7 @@ const MS_100: Duration = Duration::from_millis(100);
 pub(super) const PORT: u16 = 4840;
 pub(super) const MODBUS_PORT: u16 = 502;
 pub(super) const STORE_ROWS: Bound<u32> = bound(20_000, 100, 10_000_000);
+pub(super) const VALUE_ROWS: Bound<u32> = bound(500_000, 100, 10_000_000);
 pub(super) const FEATURE_ROWS: Bound<u32> = bound(50_000, 100, 10_000_000);
 pub(super) const DISK_RESERVE_MB: Bound<u32> = bound(200, 0, 1_000_000);
 

@@ -46,6 +46,8 @@ pub struct StoreConfig {
     pub history_rows: u32,
     /// Events kept, all machines together. Default 20,000.
     pub event_rows: u32,
+    /// Changes of variables with history kept, all together. Default 500,000.
+    pub value_rows: u32,
     /// Free space below which nothing more is stored, in bytes. Default 200 MB.
     pub disk_reserve: u64,
 }

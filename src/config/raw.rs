@@ -85,6 +85,9 @@ section! {
         history_rows: u32 = Default("20000");
         /// Events kept, all machines together; 100 to 10,000,000.
         event_rows: u32 = Default("20000");
+        /// Changes of variables with history (status, regime, health, ...) kept, all together; 100 to 10,000,000. The history of
+        /// signals and settings comes from the frames, that of scores from the features.
+        value_rows: u32 = Default("500000");
         /// Free space on the disk below which nothing more is stored, in MB; 0 to 1,000,000.
         disk_reserve_mb: u32 = Default("200");
     }

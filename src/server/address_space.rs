@@ -13,6 +13,7 @@ use opcua::nodes::{AccessLevel, NodeBase};
 use opcua::server::address_space::AddressSpace;
 use opcua::types::{DataTypeId, DateTime, ExtensionObject, LocalizedText, NamespaceMap, ObjectId, Range};
 
+use super::history::{Kept, kept};
 use super::instantiate::{Instantiator, Shape, VariableInfo, data_type_of, join, node_id};
 use super::units::engineering_units;
 use super::{INSTANCES, INSTANCES_URI, ParameterSpec, ServerError, TYPES, TYPES_URI, nodeset};
@@ -36,6 +37,10 @@ const SUMMARY: [&str; 10] = [
     "Alarms.AnyUnacked",
 ];
 
+/// How histories are to be read: of variables that hold their value until it changes, and of those that go straight to the next.
+pub(super) const STEPPED: &str = "Gateway.HistoryOfSteps";
+pub(super) const SLOPED: &str = "Gateway.HistoryOfSlopes";
+
 /// Slots of tests in each monitor.
 const TEST_SLOTS: usize = 4;
 
@@ -55,6 +60,7 @@ pub(super) struct Prepared {
     pub(super) space: AddressSpace,
     pub(super) variables: HashMap<Arc<str>, VariableInfo>,
     pub(super) parameters: HashMap<Arc<str>, ParameterSpec>,
+    pub(super) kept: Kept,
 }
 
 /// Imports the types and makes every instance that the configuration asks for.
@@ -80,9 +86,14 @@ pub(super) fn build(config: &Config, parameters: &[ParameterSpec]) -> Result<Pre
     for spec in parameters {
         add_parameter(&mut nodes, spec)?;
     }
+    for (path, stepped) in [(STEPPED, true), (SLOPED, false)] {
+        nodes.history_configuration(path, stepped);
+    }
+    let kept = kept(config, nodes.variables());
+    nodes.describe_histories(&kept);
     let variables = nodes.finish();
     let parameters = parameters.iter().map(|spec| (Arc::clone(&spec.path), spec.clone())).collect();
-    Ok(Prepared { space, variables, parameters })
+    Ok(Prepared { space, variables, parameters, kept })
 }
 
 fn gateway(nodes: &mut Instantiator<'_>, config: &Config) -> Result<(), ServerError> {
@@ -152,7 +163,8 @@ fn add_signal(
     signal: &SignalConfig,
     model_input: bool,
 ) -> Result<(), ServerError> {
-    let path = nodes.variable(&join(machine, "Signals"), &signal.name, "ProcessSignalType", Shape::scalar(DataTypeId::Double))?;
+    let path =
+        nodes.variable(&join(machine, "Signals"), &signal.name, "ProcessSignalType", Shape::scalar(DataTypeId::Double).with_history())?;
     set_origin(nodes, config, &path, signal.origin.as_ref())?;
     nodes.set(&join(&path, "IsModelInput"), model_input)?;
     if let Some(sampling) = signal.origin.as_ref().and_then(|o| o.sampling) {
@@ -175,7 +187,7 @@ fn add_setting(nodes: &mut Instantiator<'_>, config: &Config, machine: &str, set
         Conditioning::Bins(_) | Conditioning::Tolerance(_) | Conditioning::Regression(_) => DataTypeId::Double,
         Conditioning::Category | Conditioning::Ignored => DataTypeId::BaseDataType,
     };
-    let path = nodes.variable(&join(machine, "Settings"), &setting.name, "MachineSettingType", Shape::scalar(data_type))?;
+    let path = nodes.variable(&join(machine, "Settings"), &setting.name, "MachineSettingType", Shape::scalar(data_type).with_history())?;
     set_origin(nodes, config, &path, setting.origin.as_ref())?;
     nodes.set(&join(&path, "IsConditioning"), setting.conditioning != Conditioning::Ignored)?;
     if !setting.unit.is_empty() {

@@ -7,11 +7,14 @@ use opcua::nodes::{Base, DefaultTypeTree, EventNotifier, NodeBase, NodeType, Obj
 use opcua::server::address_space::{AccessLevel, AddressSpace};
 use opcua::types::{
     BrowseDirection, DataEncoding, DataTypeId, DataValue, DateTime, EnumValueType, LocalizedText, NodeClass, NodeId, NumericRange,
-    ObjectId, QualifiedName, ReferenceTypeId, StatusCode, TimestampsToReturn, UAString, VariableTypeId, Variant,
+    ObjectId, ObjectTypeId, QualifiedName, ReferenceTypeId, StatusCode, TimestampsToReturn, UAString, VariableTypeId, Variant,
 };
 
+use super::address_space::{SLOPED, STEPPED};
+use super::history::Kept;
 use super::nodeset::Types;
 use super::{INSTANCES, ServerError, TYPES};
+use crate::history::Rules;
 use crate::types::ScalarKind;
 
 /// What the publisher must know of a variable.
@@ -23,6 +26,10 @@ pub(super) struct VariableInfo {
     pub(super) codes: Option<CodeList>,
     /// A parameter: its `EffectiveValue` follows the value.
     pub(super) effective: Option<Arc<str>>,
+    /// Its past can be read.
+    pub(super) history: bool,
+    /// Its changes are written down for that.
+    pub(super) recorded: bool,
 }
 
 pub(super) struct CodeList {
@@ -53,11 +60,17 @@ pub(super) struct Shape {
     pub(super) value_rank: i32,
     pub(super) array_dimensions: Option<Vec<u32>>,
     pub(super) description: Option<LocalizedText>,
+    pub(super) history: bool,
 }
 
 impl Shape {
     pub(super) fn scalar(data_type: DataTypeId) -> Self {
-        Self { data_type: data_type.into(), value_rank: -1, array_dimensions: None, description: None }
+        Self { data_type: data_type.into(), value_rank: -1, array_dimensions: None, description: None, history: false }
+    }
+
+    /// Its past is kept.
+    pub(super) fn with_history(self) -> Self {
+        Self { history: true, ..self }
     }
 }
 
@@ -164,6 +177,43 @@ impl<'a> Instantiator<'a> {
         self.variables.get(path)?.kind
     }
 
+    /// What tells how histories are to be read (OPC 10000-11); several variables share one.
+    pub(super) fn history_configuration(&mut self, path: &str, stepped: bool) {
+        let name = |name: &str| QualifiedName::new(0, name);
+        self.unattached_object(path, name("HA Configuration"), ObjectTypeId::HistoricalDataConfigurationType);
+        let standard = Rules::standard(stepped);
+        self.property(path, "Stepped", DataTypeId::Boolean, stepped.into());
+        let aggregates = join(path, "AggregateConfiguration");
+        self.unattached_object(&aggregates, name("AggregateConfiguration"), ObjectTypeId::AggregateConfigurationType);
+        self.space.insert_reference(&node_id(path), &node_id(&aggregates), ReferenceTypeId::HasComponent);
+        self.property(&aggregates, "TreatUncertainAsBad", DataTypeId::Boolean, standard.uncertain_is_bad.into());
+        self.property(&aggregates, "PercentDataBad", DataTypeId::Byte, standard.percent_bad.into());
+        self.property(&aggregates, "PercentDataGood", DataTypeId::Byte, standard.percent_good.into());
+        self.property(&aggregates, "UseSlopedExtrapolation", DataTypeId::Boolean, standard.sloped.into());
+    }
+
+    /// An object of a type of namespace 0, to which others refer.
+    fn unattached_object(&mut self, path: &str, name: QualifiedName, type_definition: ObjectTypeId) {
+        let display = LocalizedText { locale: UAString::null(), text: name.name.clone() };
+        let base = Base::new_full(node_id(path), NodeClass::Object, name, display, None, None, None);
+        self.space.insert::<_, NodeId>(Object::new_full(base, EventNotifier::empty()), None);
+        self.space.insert_reference(&node_id(path), &type_definition.into(), ReferenceTypeId::HasTypeDefinition);
+    }
+
+    /// Connects the variables that have a past with what tells how it is to be read.
+    pub(super) fn describe_histories(&mut self, kept: &Kept) {
+        for (path, info) in &mut self.variables {
+            let Some(stepped) = kept.is_stepped(path) else { continue };
+            info.recorded = kept.is_recorded(path);
+            let configuration = node_id(if stepped { STEPPED } else { SLOPED });
+            self.space.insert_reference(&node_id(path), &configuration, ReferenceTypeId::HasHistoricalConfiguration);
+        }
+    }
+
+    pub(super) fn variables(&self) -> &HashMap<Arc<str>, VariableInfo> {
+        &self.variables
+    }
+
     /// `folder` organizes `target`, which lives elsewhere.
     pub(super) fn organize(&mut self, folder: &str, target: &str) -> Result<(), ServerError> {
         if !self.exists(target) {
@@ -217,6 +267,7 @@ impl<'a> Instantiator<'a> {
                     value_rank: variable.value_rank(),
                     array_dimensions: variable.array_dimensions(),
                     description: variable.description().cloned(),
+                    history: variable.historizing(),
                 };
                 let display = variable.display_name().clone();
                 // Properties describe (units, code lists): their declared value is the instance's. Other values are not known yet.
@@ -260,7 +311,7 @@ impl<'a> Instantiator<'a> {
         let path = join(child.parent, child.name.name.as_ref());
         let id = node_id(&path);
         let kind = (shape.value_rank == -1).then(|| kind_of(&shape.data_type)).flatten();
-        self.variables.insert(path.as_str().into(), VariableInfo { kind, ..VariableInfo::default() });
+        self.variables.insert(path.as_str().into(), VariableInfo { kind, history: shape.history, ..VariableInfo::default() });
         let value = match value {
             Some(value) => DataValue::new_at(value, self.start),
             // No source timestamp: whatever comes first is newer.
@@ -272,9 +323,10 @@ impl<'a> Instantiator<'a> {
             },
         };
         let base = Base::new_full(id.clone(), NodeClass::Variable, child.name.clone(), display, shape.description, None, None);
-        let access = AccessLevel::CURRENT_READ.bits();
+        let history = if shape.history { AccessLevel::HISTORY_READ } else { AccessLevel::empty() };
+        let access = (AccessLevel::CURRENT_READ | history).bits();
         let variable =
-            Variable::new_full(base, shape.data_type, false, shape.value_rank, value, access, access, shape.array_dimensions, None);
+            Variable::new_full(base, shape.data_type, shape.history, shape.value_rank, value, access, access, shape.array_dimensions, None);
         self.space.insert::<_, NodeId>(variable, None);
         self.space.insert_reference(&node_id(child.parent), &id, child.reference.clone());
         self.space.insert_reference(&id, &child.type_definition, ReferenceTypeId::HasTypeDefinition);

@@ -22,6 +22,7 @@ pub(super) fn limits() -> Limits {
         send_buffer_size: BUFFER_SIZE,
         receive_buffer_size: BUFFER_SIZE,
         max_sessions: 50,
+        max_history_continuation_points: 20,
         subscriptions: SubscriptionLimits {
             max_subscriptions_per_session: 20,
             max_pending_publish_requests: 100,
@@ -45,6 +46,7 @@ pub(super) fn limits() -> Limits {
             max_nodes_per_register_nodes: 10_000,
             max_monitored_items_per_call: 10_000,
             max_references_per_browse_node: 1_000,
+            max_nodes_per_history_read_data: 100,
             ..OperationalLimits::default()
         },
         ..Limits::default()

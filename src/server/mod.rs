@@ -14,9 +14,11 @@ mod access;
 mod address_space;
 mod audit;
 mod certificate;
+mod core_nodes;
 #[cfg(test)]
 mod fixture;
 mod guard;
+mod history;
 mod instantiate;
 mod items;
 mod limits;
@@ -39,6 +41,7 @@ use std::sync::Arc;
 
 use opcua::crypto::X509Data;
 use opcua::server::address_space::AddressSpace;
+use opcua::server::diagnostics::DiagnosticsNodeManagerBuilder;
 use opcua::server::node_manager::ServerContext;
 use opcua::server::node_manager::memory::InMemoryNodeManagerBuilder;
 use opcua::server::{Server, ServerBuilder, ServerHandle};
@@ -54,11 +57,14 @@ pub use self::audit::AuditSender;
 use self::access::Gatekeeper;
 use self::address_space::Prepared;
 use self::audit::Audit;
+use self::core_nodes::CoreNodesBuilder;
 use self::guard::{Guarded, GuardedBuilder};
+use self::history::{Histories, Recorder};
 use self::node_manager::GatewayNodes;
 use self::publish::Shared;
 use self::run::Publisher;
 use crate::config::Config;
+use crate::store::{Store, StoreMessage};
 use crate::types::{Quality, Scalar, ScalarKind, Timestamp};
 use crate::users::UserList;
 
@@ -97,6 +103,10 @@ pub struct ServerInput {
     pub updates: mpsc::Receiver<Vec<NodeUpdate>>,
     /// Where writes go to be decided.
     pub commands: CommandSender,
+    /// The past of variables.
+    pub store: Arc<dyn Store>,
+    /// Where changes of variables with a history go; full: the change is lost.
+    pub records: mpsc::Sender<StoreMessage>,
     pub stop: CancellationToken,
 }
 
@@ -145,6 +155,8 @@ pub async fn start(input: ServerInput) -> Result<RunningServer, ServerError> {
         pki_dir: input.pki_dir,
         address,
         commands: input.commands,
+        store: input.store,
+        records: input.records,
         token: token.clone(),
     };
     // Making a key and some thousand nodes takes a while: not on a thread that serves others.
@@ -163,6 +175,8 @@ struct Settings {
     pki_dir: PathBuf,
     address: SocketAddr,
     commands: CommandSender,
+    store: Arc<dyn Store>,
+    records: mpsc::Sender<StoreMessage>,
     token: CancellationToken,
 }
 
@@ -170,9 +184,11 @@ impl Settings {
     fn build(self) -> Result<(Server, Publisher), ServerError> {
         let uri = &self.config.server.application_uri;
         certificate::ensure(&self.pki_dir, uri)?;
-        let Prepared { space, variables, parameters } = address_space::build(&self.config, &self.parameters)?;
-        let shared = Arc::new(Shared { variables, parameters, items: Default::default() });
-        let nodes = GatewayNodes { shared: Arc::clone(&shared), commands: self.commands.clone() };
+        let Prepared { space, variables, parameters, kept } = address_space::build(&self.config, &self.parameters)?;
+        let recorder = Recorder::new(self.store.as_ref(), self.records.clone());
+        let shared = Arc::new(Shared { variables, parameters, items: Default::default(), recorder });
+        let histories = Histories::new(Arc::clone(&self.store), kept);
+        let nodes = GatewayNodes { shared: Arc::clone(&shared), commands: self.commands.clone(), histories };
         let adopt = move |context: ServerContext, own: &mut AddressSpace| {
             // In this order: the indices depend on it.
             let mut tree = context.type_tree.write();
@@ -183,7 +199,12 @@ impl Settings {
             nodes
         };
         let guarded = GuardedBuilder { builder: InMemoryNodeManagerBuilder::new(adopt), gatekeeper: Arc::clone(&self.gatekeeper) };
-        let builder = self.vendor_settings().with_node_manager(guarded);
+        let builder = self
+            .vendor_settings()
+            .without_node_managers()
+            .with_node_manager(InMemoryNodeManagerBuilder::new(CoreNodesBuilder))
+            .with_node_manager(DiagnosticsNodeManagerBuilder)
+            .with_node_manager(guarded);
         let (server, handle) = builder.build().map_err(ServerError::Build)?;
         let publisher = publisher(&handle, shared, self.gatekeeper)?;
         Ok((server, publisher))

@@ -8,11 +8,17 @@ use opcua::server::CreateMonitoredItem;
 use opcua::server::address_space::{AddressSpace, user_access_level};
 use opcua::server::diagnostics::NamespaceMetadata;
 use opcua::server::node_manager::memory::InMemoryNodeManagerImpl;
-use opcua::server::node_manager::{MonitoredItemRef, MonitoredItemUpdateRef, ParsedWriteValue, RequestContext, ServerContext, WriteNode};
+use opcua::server::node_manager::{
+    HistoryNode, MonitoredItemRef, MonitoredItemUpdateRef, ParsedWriteValue, RequestContext, ServerContext, WriteNode,
+};
 use opcua::sync::RwLock;
-use opcua::types::{AttributeId, IdType, Identifier, MonitoringMode, NodeId, StatusCode, TimestampsToReturn, Variant};
+use opcua::types::{
+    AttributeId, IdType, Identifier, MonitoringMode, NodeId, ReadProcessedDetails, ReadRawModifiedDetails, StatusCode, TimestampsToReturn,
+    Variant,
+};
 
 use super::access::user_name;
+use super::history::Histories;
 use super::parameter::{self, ANSWER_TIMEOUT, Rejection};
 use super::publish::{Shared, Values, current, now, own};
 use super::{CommandSender, INSTANCES, INSTANCES_URI, NodeUpdate, ParameterSpec, TYPES, TYPES_URI};
@@ -21,6 +27,7 @@ use crate::types::Scalar;
 pub(super) struct GatewayNodes {
     pub(super) shared: Arc<Shared>,
     pub(super) commands: CommandSender,
+    pub(super) histories: Histories,
 }
 
 impl GatewayNodes {
@@ -161,6 +168,26 @@ impl InMemoryNodeManagerImpl for GatewayNodes {
     async fn delete_monitored_items(&self, _context: &RequestContext, items: &[&MonitoredItemRef]) {
         let mut known = self.shared.items.lock();
         items.iter().for_each(|item| known.deleted(item.handle()));
+    }
+
+    async fn history_read_raw_modified(
+        &self,
+        _context: &RequestContext,
+        details: &ReadRawModifiedDetails,
+        nodes: &mut [&mut &mut HistoryNode],
+        timestamps: TimestampsToReturn,
+    ) -> Result<(), StatusCode> {
+        self.histories.raw(details, nodes, timestamps).await
+    }
+
+    async fn history_read_processed(
+        &self,
+        _context: &RequestContext,
+        details: &ReadProcessedDetails,
+        nodes: &mut [&mut &mut HistoryNode],
+        timestamps: TimestampsToReturn,
+    ) -> Result<(), StatusCode> {
+        self.histories.processed(details, nodes, timestamps).await
     }
 
     /// In order: two writes of one request to one node leave the second value.

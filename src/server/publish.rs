@@ -9,6 +9,7 @@ use opcua::server::address_space::{AddressSpace, NodeType};
 use opcua::sync::{Mutex, RwLock};
 use opcua::types::{AttributeId, DataEncoding, DataValue, NodeId, NumericRange, TimestampsToReturn, Variant};
 
+use super::history::Recorder;
 use super::instantiate::{VariableInfo, node_id};
 use super::items::Items;
 use super::{INSTANCES, NodeUpdate, ParameterSpec};
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     pub(super) parameters: HashMap<Arc<str>, ParameterSpec>,
     /// Taken after the lock of the address space, never before.
     pub(super) items: Mutex<Items>,
+    pub(super) recorder: Recorder,
 }
 
 /// The values of the address space: one way in for the pipeline, for written parameters and for the server's own.
@@ -43,13 +45,19 @@ impl Values<'_> {
         let (mut changes, mut misfits) = (Vec::with_capacity(updates.len()), Vec::new());
         for update in updates {
             match expand(&self.shared.variables, update, &mut changes) {
-                Ok(()) => {}
+                Ok(()) => self.record(update),
                 Err(misfit) => misfits.push((&update.path, misfit)),
             }
         }
         let notices = self.store(changes);
         self.notify(&notices);
         misfits
+    }
+
+    fn record(&self, update: &NodeUpdate) {
+        if self.shared.variables.get(&update.path).is_some_and(|info| info.recorded) {
+            self.shared.recorder.record(update);
+        }
     }
 
     /// Puts the values into the address space; what comes back is what subscribers are to be told.
@@ -215,7 +223,8 @@ mod tests {
     #[test]
     fn what_follows_a_value_changes_with_it() {
         let codes = super::super::instantiate::CodeList { text_path: "a.ValueAsText".into(), names: Arc::new([(3, "Warning".into())]) };
-        let parameter = variables(VariableInfo { effective: Some("a.EffectiveValue".into()), codes: Some(codes), kind: None });
+        let parameter =
+            variables(VariableInfo { effective: Some("a.EffectiveValue".into()), codes: Some(codes), ..VariableInfo::default() });
         let warning = update(Some(Scalar::U16(3)), Quality::Good);
         let mut changes = Vec::new();
         expand(&parameter, &warning, &mut changes).unwrap();

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Gatekeeper;
-use super::publish::{Misfits, Shared, Values, own};
+use super::publish::{Misfits, Shared, Values, now, own};
 use super::{NodeUpdate, ServerError};
 use crate::types::Scalar;
 
@@ -78,9 +78,11 @@ impl Publisher {
                     let gatekeeper = Arc::clone(&self.gatekeeper);
                     // It reads a file; a slow disk must hold up nothing here.
                     tokio::task::spawn_blocking(move || gatekeeper.refresh());
+                    self.shared.recorder.settle(now());
                 }
             }
         }
+        self.shared.recorder.close();
         if misfits.count > 0 {
             tracing::warn!("{} values fitted no node and were not published", misfits.count);
         }

@@ -26,6 +26,7 @@ use super::view::{Beside, MachineView};
 use super::*;
 use crate::config::tunable::{Tunable, tunables};
 use crate::pipeline::core::MachineCore;
+use crate::store::MemoryStore;
 use crate::types::{Cause, EventKind};
 use crate::wire::opcua::to_date_time;
 
@@ -55,9 +56,11 @@ pub(super) struct Bench {
     updates: UpdateSender,
     pub(super) commands: mpsc::Receiver<CommandRequest>,
     pub(super) audit: mpsc::Receiver<EventKind>,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
     task: JoinHandle<Result<(), ServerError>>,
     pub(super) dir: tempfile::TempDir,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) records: mpsc::Receiver<StoreMessage>,
 }
 
 impl Bench {
@@ -69,8 +72,11 @@ impl Bench {
         let (sender, commands) = mpsc::channel(16);
         let (audit_sender, audit) = mpsc::channel(1_000);
         let stop = CancellationToken::new();
+        let config = fixture::config();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(&config.store, config.machines.len()));
+        let (record_sender, records) = mpsc::channel(10_000);
         let input = ServerInput {
-            config: Arc::new(fixture::config()),
+            config: Arc::new(config),
             parameters: fixture::parameters(),
             access,
             users: Arc::new(demo_users().unwrap()),
@@ -79,10 +85,12 @@ impl Bench {
             listener,
             updates: receiver,
             commands: sender,
+            store: store.clone(),
+            records: record_sender,
             stop: stop.clone(),
         };
         let RunningServer { endpoint, task } = start(input).await.unwrap();
-        Self { endpoint, updates, commands, audit, stop, task, dir }
+        Self { endpoint, updates, commands, audit, stop, task, dir, store, records }
     }
 
     fn client(&self) -> Client {
@@ -115,7 +123,7 @@ impl Bench {
         }
     }
 
-    async fn publish(&self, update: NodeUpdate) {
+    pub(super) async fn publish(&self, update: NodeUpdate) {
         self.updates.send(vec![update]).await.unwrap();
     }
 

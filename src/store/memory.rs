@@ -7,9 +7,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::codec::{BlockRow, FrameRow, storable_event, storable_frame};
-use super::{FeatureRow, HistoryRow, MAX_BLOB, MAX_VALUE, Record, Ring, RingInfo, Store, StoreError, check_key, check_value};
+use super::series::{Best, storable_value};
+use super::{
+    FeatureRow, HistoryRow, MAX_BLOB, MAX_VALUE, Record, Ring, RingInfo, Series, Store, StoreError, ValueRow, check_key, check_value,
+};
 use crate::config::StoreConfig;
-use crate::types::{Event, Frame, Timestamp};
+use crate::types::{End, Event, Frame, Historic, Timestamp};
 
 /// [`Store`] that ends with the process. Rings are bounded as on disk.
 pub struct MemoryStore {
@@ -19,6 +22,7 @@ pub struct MemoryStore {
 struct Inner {
     machines: Vec<Machine>,
     events: Rows<Event>,
+    history: Rows<ValueRow>,
     values: BTreeMap<String, Vec<u8>>,
     blobs: BTreeMap<String, Arc<[u8]>>,
 }
@@ -77,6 +81,7 @@ impl MemoryStore {
         let inner = Inner {
             machines: std::iter::repeat_with(machine).take(machines).collect(),
             events: Rows::new(config.event_rows),
+            history: Rows::new(config.value_rows),
             values: BTreeMap::new(),
             blobs: BTreeMap::new(),
         };
@@ -101,6 +106,7 @@ impl Store for MemoryStore {
             Record::Features { machine, row } => inner.machine(machine)?.features.push(row),
             Record::History { machine, row } => inner.machine(machine)?.history.push(row),
             Record::Event(event) => inner.events.push(storable_event(event)),
+            Record::Value(row) => inner.history.push(storable_value(row)),
             Record::Put { key, value } => {
                 check_value(&key, value.len(), MAX_VALUE)?;
                 inner.values.insert(key, value);
@@ -139,6 +145,21 @@ impl Store for MemoryStore {
         Ok(self.inner.lock().events.select(&time, limit))
     }
 
+    fn series(&self, series: &Series, time: Range<Timestamp>, limit: usize, end: End) -> Result<Vec<Historic>, StoreError> {
+        let mut inner = self.inner.lock();
+        let mut best = Best::new(time, limit, end);
+        match series {
+            Series::Channel { machine, channel } => {
+                best.offer(0, inner.machine(*machine)?.frames.rows.iter().filter_map(|r| r.at(*channel)))
+            }
+            Series::Score { machine, model } => {
+                best.offer(0, inner.machine(*machine)?.features.rows.iter().filter_map(|r| r.score_at(*model)))
+            }
+            Series::Variable(path) => best.offer(0, inner.history.rows.iter().filter_map(|r| r.of(path))),
+        }
+        Ok(best.finish())
+    }
+
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         check_key(key)?;
         Ok(self.inner.lock().values.get(key).cloned())
@@ -164,6 +185,7 @@ impl Store for MemoryStore {
             out.push(machine.history.info(Ring::History(i)));
         }
         out.push(inner.events.info(Ring::Events));
+        out.push(inner.history.info(Ring::Values));
         Ok(out)
     }
 }

@@ -16,17 +16,19 @@ mod disk;
 mod live;
 mod memory;
 mod ring;
+mod series;
 mod sled_store;
 mod writer;
 
 pub use memory::MemoryStore;
+pub use series::{Series, ValueRow};
 pub use sled_store::{MachineLayout, OpenReport, SledStore};
 pub use writer::{FLUSH_EVERY, StoreHealth, StoreMessage, StoreWriter};
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::types::{Event, Frame, Timestamp};
+use crate::types::{End, Event, Frame, Historic, Timestamp};
 
 /// One row of features with what was said of it. Position in a vector = order of the machine's features or models.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -99,6 +101,8 @@ pub enum Record {
     },
     /// Texts that come from outside (notes, parameter values) are kept up to 900 bytes.
     Event(Event),
+    /// A change of a variable with history. Texts are kept up to 255 bytes.
+    Value(ValueRow),
     /// A small value under a key (tuned parameters, states): at most [`MAX_VALUE`] bytes, replaces the one before.
     Put {
         key: String,
@@ -130,6 +134,7 @@ pub enum Ring {
     Features(u16),
     History(u16),
     Events,
+    Values,
 }
 
 /// Extent of one ring.
@@ -165,12 +170,16 @@ pub trait Store: Send + Sync {
     fn frames(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<(u64, Frame)>, StoreError>;
     fn events(&self, time: Range<Timestamp>, limit: usize) -> Result<Vec<Event>, StoreError>;
 
+    /// What one variable was in a time range: the `limit` values at one end of it, oldest first. Values of the same time stay in the
+    /// order in which they were appended, and come in the same order each time.
+    fn series(&self, series: &Series, time: Range<Timestamp>, limit: usize, end: End) -> Result<Vec<Historic>, StoreError>;
+
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     fn get_blob(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// Keys that start with `prefix`, of small and large values, ascending.
     fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 
-    /// The extent of every ring: frames, features and history of each machine, then the events.
+    /// The extent of every ring: frames, features and history of each machine, then events and values.
     fn info(&self) -> Result<Vec<RingInfo>, StoreError>;
 }
 

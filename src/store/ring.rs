@@ -39,6 +39,9 @@ pub(super) struct Step {
     pub number: u64,
     /// Rows at its beginning that have left the ring.
     pub skip: usize,
+    /// Smallest and largest time of its rows.
+    pub first: Timestamp,
+    pub last: Timestamp,
 }
 
 /// What a query needs.
@@ -201,7 +204,7 @@ impl<R: BlockRow> Ring<R> {
             if !block.visible || block.last < time.start || block.first >= time.end {
                 continue;
             }
-            blocks.push(Step { key: self.key(block.slot), number: block.number, skip });
+            blocks.push(Step { key: self.key(block.slot), number: block.number, skip, first: block.first, last: block.last });
             if block.first >= time.start && block.last < time.end {
                 certain += block.rows - skip;
             }

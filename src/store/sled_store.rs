@@ -23,13 +23,17 @@ use super::blob::{self, Blobs};
 use super::codec::{BlockRow, FrameRow, decode, storable_event, storable_frame};
 use super::disk::{Disk, FreeSpace, Lost, free_space};
 use super::live::{DirectoryLock, move_aside};
-use super::ring::{self, Found, Ring as RingOf};
-use super::{FeatureRow, HistoryRow, MAX_BLOB, MAX_VALUE, Record, Ring, RingInfo, Store, StoreError, check_key, check_value};
+use super::ring::{self, Found, Plan, Ring as RingOf, Step};
+use super::series::{Best, storable_value};
+use super::{
+    FeatureRow, HistoryRow, MAX_BLOB, MAX_VALUE, Record, Ring, RingInfo, Series, Store, StoreError, ValueRow, check_key, check_value,
+};
 use crate::config::{MachineConfig, StoreConfig};
-use crate::types::{Event, Frame, Timestamp};
+use crate::types::{End, Event, Frame, Historic, Timestamp};
 
 const VALUE: u8 = b'v';
 const EVENTS: &str = "events";
+const VALUES: &str = "values";
 /// An `apply` that makes more pending than this flushes by itself: bounds what is kept in memory.
 const MOST_PENDING: usize = 8 << 20;
 
@@ -144,6 +148,7 @@ struct Machine {
 pub struct SledStore {
     machines: Vec<Machine>,
     events: Mutex<RingOf<Event>>,
+    values: Mutex<RingOf<ValueRow>>,
     blobs: Blobs,
     damaged_blocks: AtomicU64,
     disk: Disk,
@@ -182,8 +187,8 @@ impl SledStore {
             }
             contents => (contents?, None),
         };
-        let Contents { disk, machines, events, blobs, report } = contents;
-        let store = Self { machines, events, blobs, damaged_blocks: AtomicU64::new(report.damaged_blocks), disk, _lock: lock };
+        let Contents { disk, machines, events, values, blobs, report } = contents;
+        let store = Self { machines, events, values, blobs, damaged_blocks: AtomicU64::new(report.damaged_blocks), disk, _lock: lock };
         Ok((store, OpenReport { moved_aside, ..report }))
     }
 
@@ -209,21 +214,49 @@ impl SledStore {
             if found >= limit {
                 break;
             }
-            let Some(block) = self.disk.get(&step.key)? else { continue };
-            let rows = match decode::<R>(&block) {
-                Ok((header, rows)) if header.number == step.number => rows,
-                // Its slot was used again meanwhile: the rows have left the ring.
-                Ok(_) => continue,
-                Err(cause) => {
-                    self.leave_out(ring, step.number, &cause);
-                    continue;
-                }
-            };
-            let rows: Vec<R> = rows.into_iter().skip(step.skip).filter(|row| time.contains(&row.time())).collect();
+            let rows = self.block(ring, &step)?;
+            let rows: Vec<R> = rows.into_iter().filter(|row| time.contains(&row.time())).collect();
             found += rows.len();
             parts.push(rows);
         }
         Ok(parts.into_iter().rev().flatten().skip(found.saturating_sub(limit)).collect())
+    }
+
+    /// Rows of one block; none where they have left the ring, or are damaged.
+    fn block<R: BlockRow>(&self, ring: &Mutex<RingOf<R>>, step: &Step) -> Result<Vec<R>, StoreError> {
+        let Some(block) = self.disk.get(&step.key)? else { return Ok(Vec::new()) };
+        match decode::<R>(&block) {
+            Ok((header, mut rows)) if header.number == step.number => {
+                rows.drain(..step.skip.min(rows.len()));
+                Ok(rows)
+            }
+            // Its slot was used again meanwhile.
+            Ok(_) => Ok(Vec::new()),
+            Err(cause) => {
+                self.leave_out(ring, step.number, &cause);
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// What one variable was, block by block from the wanted end on. No lock is held while blocks are read.
+    fn pick<R: BlockRow>(
+        &self,
+        ring: &Mutex<RingOf<R>>,
+        mut best: Best,
+        value: impl Fn(&R) -> Option<Historic>,
+    ) -> Result<Vec<Historic>, StoreError> {
+        let Plan { mut blocks, open } = ring.lock().plan(best.time(), usize::MAX);
+        best.sort(&mut blocks);
+        // The open rows are few and in memory: first, although they are the newest.
+        best.offer(u64::MAX, open.iter().filter_map(&value));
+        for step in &blocks {
+            if best.is_settled(step) {
+                break;
+            }
+            best.offer(step.number, self.block(ring, step)?.iter().filter_map(&value));
+        }
+        Ok(best.finish())
     }
 
     fn leave_out<R: BlockRow>(&self, ring: &Mutex<RingOf<R>>, number: u64, cause: &dyn fmt::Display) {
@@ -241,6 +274,7 @@ impl SledStore {
             machine.history.lock().settle(&self.disk);
         }
         self.events.lock().settle(&self.disk);
+        self.values.lock().settle(&self.disk);
     }
 
     fn put(&self, key: &str, value: Vec<u8>) -> Result<(), StoreError> {
@@ -272,6 +306,7 @@ impl Store for SledStore {
             Record::Features { machine, row } => self.machine(machine)?.features.lock().push(&self.disk, row),
             Record::History { machine, row } => self.machine(machine)?.history.lock().push(&self.disk, row),
             Record::Event(event) => self.events.lock().push(&self.disk, storable_event(event)),
+            Record::Value(row) => self.values.lock().push(&self.disk, storable_value(row)),
             Record::Put { key, value } => self.put(&key, value),
             Record::Remove { key } => self.remove(&key),
             Record::PutBlob { key, value } => self.put_blob(&key, &value),
@@ -311,6 +346,15 @@ impl Store for SledStore {
         self.rows(&self.events, &time, limit)
     }
 
+    fn series(&self, series: &Series, time: Range<Timestamp>, limit: usize, end: End) -> Result<Vec<Historic>, StoreError> {
+        let best = Best::new(time, limit, end);
+        match series {
+            Series::Channel { machine, channel } => self.pick(&self.machine(*machine)?.frames, best, |row| row.at(*channel)),
+            Series::Score { machine, model } => self.pick(&self.machine(*machine)?.features, best, |row| row.score_at(*model)),
+            Series::Variable(path) => self.pick(&self.values, best, |row| row.of(path)),
+        }
+    }
+
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         check_key(key)?;
         Ok(self.disk.get(&value_key(key))?.map(|value| value.to_vec()))
@@ -341,6 +385,7 @@ impl Store for SledStore {
             out.push(info(Ring::History(i), &machine.history));
         }
         out.push(info(Ring::Events, &self.events));
+        out.push(info(Ring::Values, &self.values));
         Ok(out)
     }
 }
@@ -359,6 +404,7 @@ fn value_key(key: &str) -> Vec<u8> {
 struct Contents {
     machines: Vec<Machine>,
     events: Mutex<RingOf<Event>>,
+    values: Mutex<RingOf<ValueRow>>,
     blobs: Blobs,
     report: OpenReport,
     disk: Disk,
@@ -368,7 +414,7 @@ impl Contents {
     fn load(disk: Disk, lost: Lost, config: &StoreConfig, layouts: &[MachineLayout]) -> Result<Self, StoreError> {
         let mut report =
             OpenReport { blob_files: disk.blob_files(), lost_flushes: lost.flushes, lost_entries: lost.entries, ..OpenReport::default() };
-        let mut known = BTreeSet::from([EVENTS.to_string()]);
+        let mut known = BTreeSet::from([EVENTS.to_string(), VALUES.to_string()]);
         let mut machines = Vec::with_capacity(layouts.len());
         for layout in layouts {
             let [frames, features, history] = ["frames", "features", "history"].map(|kind| format!("{kind}/{}", layout.name));
@@ -380,9 +426,10 @@ impl Contents {
             known.extend([frames, features, history]);
         }
         let events = load_ring(&disk, EVENTS, 0, config.event_rows, &mut report)?;
+        let values = load_ring(&disk, VALUES, 0, config.value_rows, &mut report)?;
         report.unknown_rings = ring_names(&disk)?.into_iter().filter(|name| !known.contains(name)).collect();
         let blobs = Blobs::open(&disk)?;
-        Ok(Self { machines, events, blobs, report, disk })
+        Ok(Self { machines, events, values, blobs, report, disk })
     }
 }
 

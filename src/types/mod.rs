@@ -6,6 +6,7 @@
 
 mod event;
 mod frame;
+mod historic;
 mod performance;
 mod quality;
 mod sample;
@@ -16,6 +17,7 @@ mod verdict;
 
 pub use event::{Contributor, Event, EventKind, Events};
 pub use frame::{Channel, Frame};
+pub use historic::{End, Historic};
 pub use performance::{Basis, Confusion, NoEstimate, PerformanceReport, RegimePerformance, Statement};
 pub use quality::{Cause, Quality};
 pub use sample::{Sample, SampleId};

@@ -73,6 +73,7 @@ fn store(raw: RawStore, notes: &mut Notes<'_>) -> StoreConfig {
         feature_rows: notes.within("store.feature_rows", raw.feature_rows, bounds::FEATURE_ROWS),
         history_rows: notes.within("store.history_rows", raw.history_rows, bounds::STORE_ROWS),
         event_rows: notes.within("store.event_rows", raw.event_rows, bounds::STORE_ROWS),
+        value_rows: notes.within("store.value_rows", raw.value_rows, bounds::VALUE_ROWS),
         disk_reserve: u64::from(reserve) * 1_000_000,
     }
 }

@@ -11,6 +11,7 @@
 
 mod column;
 mod rows;
+mod values;
 
 use crate::types::Timestamp;
 

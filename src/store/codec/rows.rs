@@ -389,7 +389,7 @@ const CAUSES: [Cause; 11] = [
 ];
 
 /// One byte, and the PLC's own status where the cause is one.
-fn quality_code(quality: Quality) -> (u8, Option<u32>) {
+pub(super) fn quality_code(quality: Quality) -> (u8, Option<u32>) {
     let (base, cause) = match quality {
         Quality::Good => return (0, None),
         Quality::Uncertain(cause) => (UNCERTAIN, cause),
@@ -412,7 +412,7 @@ fn quality_code(quality: Quality) -> (u8, Option<u32>) {
     (base | code, None)
 }
 
-fn quality_of(code: u8, input: &mut Reader<'_>) -> Result<Quality, CodecError> {
+pub(super) fn quality_of(code: u8, input: &mut Reader<'_>) -> Result<Quality, CodecError> {
     let wrong = CodecError::Payload("quality");
     let cause = match code & STATUS {
         0 if code == 0 => return Ok(Quality::Good),
@@ -428,14 +428,14 @@ fn quality_of(code: u8, input: &mut Reader<'_>) -> Result<Quality, CodecError> {
 }
 
 /// Index of a text in the list, which it is added to where it is new. The lists are short.
-fn index_of<'a>(list: &mut Vec<&'a Arc<str>>, text: &'a Arc<str>) -> usize {
+pub(super) fn index_of<'a>(list: &mut Vec<&'a Arc<str>>, text: &'a Arc<str>) -> usize {
     list.iter().position(|known| *known == text).unwrap_or_else(|| {
         list.push(text);
         list.len() - 1
     })
 }
 
-fn read_texts(input: &mut Reader<'_>) -> Result<Vec<Arc<str>>, CodecError> {
+pub(super) fn read_texts(input: &mut Reader<'_>) -> Result<Vec<Arc<str>>, CodecError> {
     let count = input.count()?;
     (0..count).map(|_| input.text().map(Arc::from)).collect()
 }

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::{FeatureRow, HistoryRow, RowFlags};
-use crate::types::{BufferReason, Cause, Channel, DriftStatus, Event, EventKind, Frame, Quality, Value};
+use crate::store::{FeatureRow, HistoryRow, RowFlags, ValueRow};
+use crate::types::{BufferReason, Cause, Channel, DriftStatus, Event, EventKind, Frame, Quality, Scalar, Value};
 
 const ODD: [u64; 8] = [
     0x7ff8_0000_0000_0001, // a NaN with a payload
@@ -95,6 +95,28 @@ prop_compose! {
     }
 }
 
+fn any_scalar() -> impl Strategy<Value = Option<Scalar>> {
+    prop_oneof![
+        Just(None),
+        any::<bool>().prop_map(|b| Some(Scalar::Bool(b))),
+        any::<u16>().prop_map(|v| Some(Scalar::U16(v))),
+        any::<u32>().prop_map(|v| Some(Scalar::U32(v))),
+        any_f64().prop_map(|x| Some(Scalar::F64(x))),
+        "[a-c\u{e9}]{0,3}".prop_map(|t| Some(Scalar::Text(t.into()))),
+        any::<i64>().prop_map(|t| Some(Scalar::Time(Timestamp::from_nanos(t)))),
+    ]
+}
+
+prop_compose! {
+    fn any_values()(
+        rows in prop::collection::vec(("[a-c]{0,1}", any::<i64>(), any_scalar(), any_quality()), 1..=MAX_ROWS)
+    ) -> Vec<ValueRow> {
+        rows.into_iter()
+            .map(|(path, t, value, quality)| ValueRow { path: path.into(), time: Timestamp::from_nanos(t), value, quality })
+            .collect()
+    }
+}
+
 /// Bit patterns, since NaN is not equal to itself.
 fn bits<R: std::fmt::Debug + Clone>(rows: &[R], number: impl Fn(&R) -> Vec<f64>) -> Vec<Vec<u64>> {
     rows.iter().map(|r| number(r).into_iter().map(f64::to_bits).collect()).collect()
@@ -141,6 +163,14 @@ proptest! {
     }
 
     #[test]
+    fn values_come_back_bit_by_bit(rows in any_values()) {
+        let (_, back) = decode::<ValueRow>(&encode(7, 0, &rows)).unwrap();
+        let number = |r: &ValueRow| vec![match r.value { Some(Scalar::F64(x)) => x, _ => 0.0 }];
+        prop_assert_eq!(bits(&rows, number), bits(&back, number));
+        prop_assert_eq!(format!("{rows:?}"), format!("{back:?}"));
+    }
+
+    #[test]
     fn a_damaged_block_is_an_error(rows in any_features(), at: prop::sample::Index, bit in 0..8_u32) {
         let mut block = encode(7, 0, &rows);
         let at = at.index(block.len());
@@ -163,6 +193,7 @@ proptest! {
         let _ = FeatureRow::read(3, &mut Reader::new(&junk));
         let _ = HistoryRow::read(3, &mut Reader::new(&junk));
         let _ = Event::read(3, &mut Reader::new(&junk));
+        let _ = ValueRow::read(3, &mut Reader::new(&junk));
     }
 }
 
@@ -267,4 +298,20 @@ fn sensor_rows_take_little_room() {
     let rows: Vec<FeatureRow> = (0..100).map(row).collect();
     let bytes = encode(1, 0, &rows).len();
     assert!(bytes < 7_000, "{bytes} bytes");
+}
+
+/// What a running demo changes in a second, over and over.
+#[test]
+fn changes_take_little_room() {
+    let paths: Vec<Arc<str>> =
+        ["Gateway.Diagnostics.CpuLoad", "Motor1.Models.Stator.Inference.Latency", "Motor1.Drift.DriftIndex"].map(Arc::from).to_vec();
+    let row = |i: usize| ValueRow {
+        path: paths[i % 3].clone(),
+        time: Timestamp::from_nanos(1_700_000_000_000_000_000 + i as i64 * 333_000_000),
+        value: Some(Scalar::F64(0.1 * i as f64)),
+        quality: Quality::Good,
+    };
+    let rows: Vec<ValueRow> = (0..100).map(row).collect();
+    let bytes = encode(1, 0, &rows).len();
+    assert!(bytes < 1_500, "{bytes} bytes");
 }

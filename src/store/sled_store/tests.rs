@@ -12,7 +12,7 @@ use crate::types::{Channel, EventKind, Quality, Value};
 const ALL: Range<Timestamp> = Timestamp::MIN..Timestamp::from_nanos(i64::MAX);
 
 fn config(rows: u32) -> StoreConfig {
-    StoreConfig { frame_rows: rows, feature_rows: rows, history_rows: rows, event_rows: rows, disk_reserve: 0 }
+    StoreConfig { frame_rows: rows, feature_rows: rows, history_rows: rows, event_rows: rows, value_rows: rows, disk_reserve: 0 }
 }
 
 fn layout(name: &str) -> MachineLayout {
@@ -87,7 +87,7 @@ fn rows_come_back_in_order() {
     assert_eq!((features.rows, features.capacity), (350, 1_000));
     assert_eq!(features.oldest, Some(Timestamp::from_nanos(1_000)));
     assert_eq!(features.newest, Some(Timestamp::from_nanos(350_000)));
-    assert_eq!(info.len(), 7);
+    assert_eq!(info.len(), 8);
 }
 
 #[test]

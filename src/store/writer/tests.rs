@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 use crate::config::StoreConfig;
-use crate::store::{FeatureRow, HistoryRow, MemoryStore, RingInfo};
-use crate::types::{Event, Frame, Timestamp};
+use crate::store::{FeatureRow, HistoryRow, MemoryStore, RingInfo, Series};
+use crate::types::{End, Event, Frame, Historic, Timestamp};
 
 /// A store in memory whose disk can be full, and which counts flushes.
 struct Fragile {
@@ -17,7 +17,7 @@ struct Fragile {
 
 impl Fragile {
     fn new() -> Arc<Self> {
-        let config = StoreConfig { frame_rows: 10, feature_rows: 10, history_rows: 10, event_rows: 10, disk_reserve: 0 };
+        let config = StoreConfig { frame_rows: 10, feature_rows: 10, history_rows: 10, event_rows: 10, value_rows: 10, disk_reserve: 0 };
         Arc::new(Self {
             store: MemoryStore::new(&config, 1),
             full: AtomicBool::new(false),
@@ -61,6 +61,10 @@ impl Store for Fragile {
 
     fn events(&self, time: Range<Timestamp>, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.store.events(time, limit)
+    }
+
+    fn series(&self, series: &Series, time: Range<Timestamp>, limit: usize, end: End) -> Result<Vec<Historic>, StoreError> {
+        self.store.series(series, time, limit, end)
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -3,6 +3,7 @@
 mod baseline;
 pub mod calibrate;
 pub mod chart;
+mod covariance;
 mod decide;
 pub mod metric;
 mod monitor;

@@ -17,8 +17,12 @@ use rand_chacha::ChaCha8Rng;
 use super::HealthyRows;
 use super::autoregression::{MAX_ORDER, fit};
 use super::stationary::memory;
+use crate::drift::covariance::Moments;
 use crate::drift::metric::Reference;
 
+/// Rows and columns that regimes' correlations are compared by, at most.
+const MOST_ROWS: usize = 40_000;
+const MOST_COLUMNS: usize = 100;
 /// Fewer different values than so many: states or counts, of which a filter would make something else; left as they are.
 const MIN_DISTINCT: usize = 10;
 /// Rows of a visit, in the mean, from which on the memory within visits can be told from that across them.
@@ -115,6 +119,35 @@ impl<'a> Recolour<'a> {
             Some(if reference.sd() > 0.0 { (self.healthy.row(i)[k] - reference.mean()) / reference.sd() } else { 0.0 })
         };
         (0..self.healthy.len()).map(|i| z(i).filter(|z| z.is_finite()).unwrap_or(f64::NAN)).collect()
+    }
+
+    /// Share of the differences between the regimes' correlations of innovations that chance does not explain, 0..=1.
+    ///
+    /// Few rows in many columns look as if each regime had correlations of its own. Of independent rows a correlation r differs
+    /// from the pooled one with a variance of about `(1 - r^2)^2 (1 / rows of the regime - 1 / all rows)`; what is beyond that, over all
+    /// pairs and regimes, is believed.
+    pub fn own_share(&self) -> f64 {
+        let columns = self.columns.min(MOST_COLUMNS);
+        let step = self.healthy.len().div_ceil(MOST_ROWS).max(1);
+        let regimes = self.mean.len() / self.columns.max(1);
+        let mut of = vec![Moments::new(columns); regimes];
+        for i in (0..self.healthy.len()).step_by(step) {
+            of[usize::from(self.healthy.slot(i))].push(&self.innovations[i * self.columns..i * self.columns + columns]);
+        }
+        // Each regime in its own units, so that only correlations are compared.
+        let seen: Vec<(f64, Vec<f64>)> = of.iter().filter(|m| m.rows() > 2.0).map(|m| (m.rows(), m.correlation())).collect();
+        let n: f64 = seen.iter().map(|(rows, _)| rows).sum();
+        let pooled = |at: usize| seen.iter().map(|(rows, r)| rows * r[at]).sum::<f64>() / n;
+        let (mut found, mut chance) = (0.0, 0.0);
+        for (i, j) in (0..columns).flat_map(|i| (0..i).map(move |j| (i, j))) {
+            let at = i * columns + j;
+            let r = pooled(at);
+            for (rows, own) in &seen {
+                found += rows * (own[at] - r).powi(2);
+                chance += (1.0 - r * r).powi(2) * (1.0 - rows / n);
+            }
+        }
+        if found > 0.0 { (1.0 - chance / found).clamp(0.0, 1.0) } else { 0.0 }
     }
 
     /// The past before a first row: that of any row.
@@ -286,6 +319,27 @@ mod tests {
             let apart = drawn.iter().filter(|r| r[1].is_finite()).map(|r| ((r[0] - 30.0) / (1.0 + r[3]) - r[1]).abs());
             assert!(apart.clone().sum::<f64>() / (apart.count() as f64) < 1.0, "columns stay together");
         }
+    }
+
+    #[test]
+    fn regimes_have_correlations_of_their_own_only_where_they_differ() {
+        let share = |apart: bool| {
+            let mut rng = ChaCha8Rng::seed_from_u64(7);
+            let mut rows = HealthyRows::new(20);
+            for i in 0..4_000 {
+                let slot = (i / VISIT % 4) as u16;
+                let common: f64 = StandardNormal.sample(&mut rng);
+                let weight = if apart && slot == 3 { 0.9 } else { 0.5 };
+                let mut value = || weight * common + Distribution::<f64>::sample(&StandardNormal, &mut rng);
+                let row: Vec<f64> = (0..20).map(|_| value()).collect();
+                rows.push(slot, Timestamp::EPOCH, &row);
+            }
+            let references = rows.references(&rows.members(4));
+            let references: Vec<_> = references.iter().map(Vec::as_slice).collect();
+            Recolour::new(&rows, &references, false).own_share()
+        };
+        let (alike, apart) = (share(false), share(true));
+        assert!(alike < 0.25 && apart > 0.8, "{alike} {apart}");
     }
 
     #[test]

@@ -19,8 +19,6 @@ const DRAWN_VALUES: usize = 60_000_000;
 const REPLICATES: (usize, usize) = (24, 200);
 /// Drawings for a chart that starts anew at an alarm: fewer, and each followed for longer.
 const RESTARTING: usize = 16;
-/// Rows per column from which on a regime's own correlations count for half.
-const ROWS_PER_COLUMN: f64 = 40.0;
 /// Evaluations wanted for each false alarm of the budget, and at most for windows and for charts.
 const PER_ONSET: f64 = 24.0;
 const MAX_WINDOWS: f64 = 4_000.0;
@@ -205,21 +203,17 @@ impl Subject<'_> {
     fn stream<'a>(&'a self, colour: &'a Recolour<'a>, rng: &mut ChaCha8Rng, left: usize) -> Rows<'a> {
         let units = self.healthy.units();
         let unit = if self.params.baseline_rows == 0 { 0..self.healthy.len() } else { units[rng.gen_range(0..units.len())].clone() };
-        let stream = Stream::new(self.healthy, unit, colour.block, self.own_share(), rng);
+        let stream = Stream::new(self.healthy, unit, colour.block, self.own_share(colour), rng);
         let past = colour.past(rng);
         Rows::Drawn { colour, healthy: self.healthy, stream, past, row: vec![0.0; self.healthy.columns()], left }
     }
 
     /// Share of a stream's innovations that are of the regime they are for.
     ///
-    /// A window is compared with its own regime, whose shape counts. Charts pool what they see over all regimes, and few rows
-    /// in many columns look as if each regime had correlations of its own: those are believed as far as there are rows for them.
-    fn own_share(&self) -> f64 {
-        if !self.params.is_pooled() {
-            return 1.0;
-        }
-        let rows = self.healthy.len() as f64 / self.references.len().max(1) as f64;
-        rows / (rows + ROWS_PER_COLUMN * self.healthy.columns() as f64)
+    /// A window is compared with its own regime, whose shape counts. Charts pool what they see over all regimes: there it is
+    /// the share of what regimes differ in that is no chance.
+    fn own_share(&self, colour: &Recolour<'_>) -> f64 {
+        if self.params.is_pooled() { colour.own_share() } else { 1.0 }
     }
 
     /// Scores of all runs where nothing is ever exceeded.

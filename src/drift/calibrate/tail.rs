@@ -130,8 +130,9 @@ impl Tail {
     }
 }
 
-/// Onsets wanted at the level that the tail of the alarms is fitted from.
-const ENOUGH: usize = 40;
+/// Onsets of the levels that a tail beyond the sample is fitted from.
+const FEW: f64 = 5.0;
+const ENOUGH: f64 = 100.0;
 
 /// How often a monitor's tests exceed together, by a level that they share: each test is exceeded equally often at it.
 pub struct Curve {
@@ -169,60 +170,65 @@ fn spans(sequence: &[f64], tails: &[Tail]) -> Vec<(f64, f64)> {
     sequence.chunks_exact(tails.len()).map(span).collect()
 }
 
-/// The level with the wanted rate of onsets.
+/// The level with the wanted rate of onsets: a straight line through the logarithms of the numbers of onsets, from a third of the
+/// wanted number to three times as many; where so few are wanted that the sample does not show them, from [`FEW`] to [`ENOUGH`].
 fn level(sequences: &[Vec<(f64, f64)>], limit: u16, rate: f64) -> Option<f64> {
     let evaluations: usize = sequences.iter().map(Vec::len).sum();
     let mut lowest: Vec<f64> = sequences.iter().flatten().map(|s| s.0).collect();
     lowest.sort_unstable_by(f64::total_cmp);
     let wanted = rate * evaluations as f64;
-    let enough = (ENOUGH as f64).max(wanted);
-    let mut best: Option<(f64, Vec<f64>)> = None;
+    let (few, enough) = ((wanted / 3.0).max(FEW), (3.0 * wanted).max(ENOUGH));
+    let mut points: Vec<(f64, f64)> = Vec::new();
     let mut share = 1.0 / evaluations.max(2) as f64;
-    // From the highest level down, until there are onsets enough.
+    // From the highest level down, until there are onsets enough, or no more of them.
     while share < 0.7 {
         let u = lowest[((1.0 - share) * (evaluations - 1) as f64) as usize];
-        let peaks = episodes(sequences, limit, u);
-        let more = best.as_ref().is_none_or(|(_, p)| peaks.len() > p.len());
-        let full = peaks.len() as f64 >= enough;
-        if more {
-            best = Some((u, peaks));
-        }
-        if full {
+        let onsets = onsets(sequences, limit, u) as f64;
+        points.push((u, onsets));
+        if onsets >= enough {
             break;
         }
-        share *= 1.2;
+        share *= 1.1;
     }
-    let (u, peaks) = best.filter(|(_, peaks)| peaks.len() >= 3)?;
-    let n = peaks.len() as f64;
-    if wanted >= n {
-        return Some(u);
+    // Lower levels that one long drift covers have fewer onsets again.
+    let most = points.iter().map(|p| p.1).fold(0.0, f64::max);
+    points.truncate(points.iter().position(|p| p.1 >= most)? + 1);
+    if most < 3.0 {
+        return None;
     }
-    let beta = peaks.iter().map(|p| p - u).sum::<f64>() / n;
-    Some(u + beta * (n / wanted).ln())
+    if wanted >= most {
+        return points.last().map(|p| p.0);
+    }
+    points.retain(|p| p.1 >= few.min(most / 2.0));
+    let (u, slope) = line(&points)?;
+    Some(u - slope * wanted.ln())
 }
 
-/// The highest level of each drift: how high a threshold would still have seen it.
-fn episodes(sequences: &[Vec<(f64, f64)>], limit: u16, level: f64) -> Vec<f64> {
-    let n = usize::from(limit.max(1));
-    let mut peaks = Vec::new();
+/// Level at one onset, and levels that make e times fewer: least squares, weighted by the number of onsets.
+fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let sum = |f: &dyn Fn(f64, f64) -> f64| points.iter().map(|(u, n)| n * f(*u, n.ln())).sum::<f64>();
+    let weight = sum(&|_, _| 1.0);
+    let (level, ln) = (sum(&|u, _| u) / weight, sum(&|_, l| l) / weight);
+    let varies = sum(&|u, _| (u - level) * (u - level));
+    // Onsets by level: the scatter is in their number.
+    let falls = -sum(&|u, l| (u - level) * (l - ln)) / varies;
+    (falls > 0.0 && falls.is_finite()).then(|| (level + ln / falls, 1.0 / falls))
+}
+
+/// Onsets of drift in all sequences at a level.
+fn onsets(sequences: &[Vec<(f64, f64)>], limit: u16, level: f64) -> usize {
+    let mut onsets = 0;
     for sequence in sequences {
         let mut decision = Decision::default();
         let mut drifting = false;
-        for (i, (low, high)) in sequence.iter().enumerate() {
+        for (low, high) in sequence {
             let exceeded = usize::from(*high >= level) + usize::from(*low >= level);
             let drift = decision.step(exceeded, 2, limit) == DriftStatus::Drift;
-            if drift {
-                let start = (i + 1).saturating_sub(n);
-                let lasting = sequence[start..=i].iter().map(|s| s.0).fold(f64::INFINITY, f64::min);
-                match peaks.last_mut().filter(|_| drifting) {
-                    Some(peak) => *peak = f64::max(*peak, lasting),
-                    None => peaks.push(lasting),
-                }
-            }
+            onsets += usize::from(drift && !drifting);
             drifting = drift;
         }
     }
-    peaks
+    onsets
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::drift::covariance::Moments;
+
 /// Weight of the newest row.
 pub const LAMBDA: f64 = 0.1;
 /// Rows before the first value.
@@ -83,12 +85,12 @@ impl EwmaReference {
         let covariance = e.covariance();
         let spread = variances(columns, units);
         let variance = |k: usize| {
-            let few = (ROWS_PER_COLUMN * memory(phi[k]) / e.n.max(1.0)).min(1.0);
+            let few = (ROWS_PER_COLUMN * memory(phi[k]) / e.rows().max(1.0)).min(1.0);
             (1.0 - few) * covariance[k * columns + k] + few * theory(spread[k], phi[k])
         };
         let sd: Vec<f64> = (0..columns).map(|k| variance(k).sqrt()).map(|s| if s > 1e-9 { s } else { 1.0 }).collect();
         let mean_phi = (phi.iter().sum::<f64>() / columns.max(1) as f64).clamp(0.0, 0.99);
-        let shrink = (ROWS_PER_COLUMN * columns as f64 * memory(mean_phi) / e.n.max(1.0)).min(1.0);
+        let shrink = (ROWS_PER_COLUMN * columns as f64 * memory(mean_phi) / e.rows().max(1.0)).min(1.0);
         let correlation = innovations.correlation();
         let mut s = vec![0.0; columns * columns];
         for i in 0..columns {
@@ -152,53 +154,6 @@ fn step(e: &mut [f64], residuals: &[f64]) {
         if z.is_finite() {
             *e += LAMBDA * (z - *e);
         }
-    }
-}
-
-/// Sums for a covariance.
-struct Moments {
-    columns: usize,
-    n: f64,
-    sum: Vec<f64>,
-    products: Vec<f64>,
-}
-
-impl Moments {
-    fn new(columns: usize) -> Self {
-        Self { columns, n: 0.0, sum: vec![0.0; columns], products: vec![0.0; columns * columns] }
-    }
-
-    fn push(&mut self, row: &[f64]) {
-        self.n += 1.0;
-        for (i, x) in row.iter().enumerate() {
-            self.sum[i] += x;
-            let products = &mut self.products[i * self.columns..(i + 1) * self.columns];
-            for (p, y) in products.iter_mut().zip(row) {
-                *p += x * y;
-            }
-        }
-    }
-
-    fn covariance(&self) -> Vec<f64> {
-        let n = self.n.max(1.0);
-        let at = |i: usize| (self.products[i] - self.sum[i / self.columns] * self.sum[i % self.columns] / n) / (n - 1.0).max(1.0);
-        (0..self.products.len()).map(at).collect()
-    }
-
-    fn correlation(&self) -> Vec<f64> {
-        let c = self.covariance();
-        let sd: Vec<f64> = (0..self.columns).map(|k| c[k * self.columns + k].max(0.0).sqrt()).collect();
-        let at = |i: usize| {
-            let (a, b) = (i / self.columns, i % self.columns);
-            if a == b {
-                1.0
-            } else if sd[a] > 0.0 && sd[b] > 0.0 {
-                c[i] / (sd[a] * sd[b])
-            } else {
-                0.0
-            }
-        };
-        (0..c.len()).map(at).collect()
     }
 }
 

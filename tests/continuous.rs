@@ -188,6 +188,20 @@ fn without_regression_the_speed_is_a_drift_or_outside() {
 }
 
 #[test]
+fn a_stated_range_is_one_of_measured_values() {
+    let check = "[[machines.checks]]\nname = \"Fuse\"\ncheck = \"range\"\nfeature = \"current\"\nrange = [0.0, 40.0]\n";
+    let mut bench = Bench::trained(&format!("{CONFIG}{check}"));
+    // At 2,300 rpm and more the current is above 43, which the speed explains.
+    for (from, to, passed) in [(600.0, 1200.0, true), (2300.0, 2400.0, false)] {
+        let (summary, events) = bench.replay(&[phase(600, from, to, 0.0)]);
+        assert_eq!(number(&summary, "drifts"), 0, "{summary}");
+        let failed: Vec<_> = events.iter().filter(|e| e["event"] == "check" && e["monitor"] == "Fuse").collect();
+        assert_eq!(failed.is_empty(), passed, "{failed:?}");
+        assert!(failed.iter().all(|e| e["value"] == 1.0), "every row: {failed:?}");
+    }
+}
+
+#[test]
 fn a_machine_learns_it_at_its_own_commissioning() {
     let mut bench = Bench::new();
     bench.write("config.toml", CONFIG);

@@ -18,7 +18,7 @@ use crate::types::{DriftStatus, Timestamp};
 const DRAWN_VALUES: usize = 60_000_000;
 const REPLICATES: (usize, usize) = (24, 200);
 /// Drawings for a chart that starts anew at an alarm: fewer, and each followed for longer.
-const RESTARTING: usize = 16;
+const RESTARTING: usize = 10;
 /// Evaluations wanted for each false alarm of the budget, and at most for windows and for charts.
 const PER_ONSET: f64 = 24.0;
 const MAX_WINDOWS: f64 = 4_000.0;
@@ -30,7 +30,8 @@ fn settling(chart: Chart) -> usize {
         Chart::EwmaT2 | Chart::Cusum => 1_000,
         // What the first mean got wrong goes at a quarter of a standard deviation a row.
         Chart::PageHinkley => 5_000,
-        Chart::Adwin => 10_000,
+        // Its windows grow until alarms end them as often as they do in life; short ones alarm less.
+        Chart::Adwin => 25_000,
     }
 }
 

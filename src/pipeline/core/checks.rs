@@ -81,9 +81,13 @@ impl MachineCore {
         if check.kind == CheckKind::DriftedShare {
             return check.of_share(self.drifted_share(slot));
         }
-        let (Some(window), Some(bundle)) = (self.recent.window(slot), &self.bundle) else { return CheckResult::NONE };
-        let Some(regime) = bundle.regimes.get(usize::from(slot)) else { return CheckResult::NONE };
-        let (rows, column) = (self.config.data_drift.window_rows as usize, &mut self.checks.column);
+        // A stated range is one of measured values, also where continuous settings are taken out for the monitors.
+        let stated = matches!(check.kind, CheckKind::Range(Some(_)));
+        let window = if stated { self.recent.measured(slot) } else { self.recent.window(slot) };
+        let rows = self.config.data_drift.window_rows as usize;
+        let Some(window) = window.filter(|w| w.len() >= rows) else { return CheckResult::NONE };
+        let Some(regime) = self.bundle.as_ref().and_then(|b| b.regimes.get(usize::from(slot))) else { return CheckResult::NONE };
+        let column = &mut self.checks.column;
         check.of_columns(self.config.features.len(), |k| {
             window.newest(k, rows, column);
             check.kind.figure(column, regime.references.get(k).and_then(Option::as_ref))

@@ -21,7 +21,7 @@ impl MachineCore {
                 self.now.not_evaluated = Some(NotEvaluated::FaultActive);
             } else {
                 self.monitor(slot);
-                self.recent.push(slot, self.now.time, &self.now.adjusted);
+                self.recent.push(slot, self.now.time, &self.now.adjusted, Some(&self.now.extracted.values));
                 self.check(slot);
             }
         }

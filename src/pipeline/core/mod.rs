@@ -468,7 +468,7 @@ impl MachineCore {
     pub fn restore_row(&mut self, slot: u16, time: Timestamp, features: &[f64], scores: &[f64]) {
         if features.len() == self.config.features.len() {
             self.data.restore_row(slot, time, features);
-            self.recent.push(slot, time, features);
+            self.recent.push(slot, time, features, None);
         }
         let bundle = self.bundle.as_deref();
         for ((model, config), score) in self.models.iter_mut().zip(&self.config.models).zip(scores) {

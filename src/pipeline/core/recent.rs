@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::MachineCore;
 use crate::bundle::Bundle;
-use crate::config::MachineConfig;
+use crate::checks::CheckKind;
+use crate::config::{Conditioning, MachineConfig};
 use crate::drift::Window;
 use crate::types::{CheckReport, DriftStatus, Timestamp};
 
@@ -14,7 +15,10 @@ pub struct Recent {
     /// Rows kept of each regime; 0: nobody looks.
     rows: usize,
     width: usize,
+    /// What continuous settings explain is taken out, as for the monitors.
     windows: Vec<Option<Window>>,
+    /// The same rows as measured; kept only where a check looks at them and they differ.
+    measured: Option<Vec<Option<Window>>>,
     /// Rows since the last look of the checks.
     since: Vec<u32>,
 }
@@ -22,7 +26,8 @@ pub struct Recent {
 impl Recent {
     pub fn new(config: &MachineConfig) -> Self {
         let slots = usize::from(config.regime_slots);
-        Self { rows: wanted(config), width: config.features.len(), windows: vec![None; slots], since: vec![0; slots] }
+        let measured = wants_measured(config).then(|| vec![None; slots]);
+        Self { rows: wanted(config), width: config.features.len(), windows: vec![None; slots], measured, since: vec![0; slots] }
     }
 
     /// Another configuration of the same shape: windows keep their newest rows.
@@ -31,7 +36,7 @@ impl Recent {
         if rows == self.rows {
             return;
         }
-        for slot in &mut self.windows {
+        for slot in self.windows.iter_mut().chain(self.measured.iter_mut().flatten()) {
             *slot = slot.take().filter(|_| rows > 0).map(|w| w.resized(rows));
         }
         self.rows = rows;
@@ -39,11 +44,12 @@ impl Recent {
 
     /// Another bundle: what was judged against the old one is forgotten.
     pub fn clear(&mut self) {
-        self.windows.fill(None);
+        self.windows.iter_mut().chain(self.measured.iter_mut().flatten()).for_each(|w| *w = None);
         self.since.fill(0);
     }
 
-    pub fn push(&mut self, slot: u16, time: Timestamp, row: &[f64]) {
+    /// A judged row; `measured` is not known of rows from before a restart.
+    pub fn push(&mut self, slot: u16, time: Timestamp, row: &[f64], measured: Option<&[f64]>) {
         let (rows, width) = (self.rows, self.width);
         if rows == 0 || row.len() != width {
             return;
@@ -51,6 +57,17 @@ impl Recent {
         let Some(window) = self.windows.get_mut(usize::from(slot)) else { return };
         window.get_or_insert_with(|| Window::new(rows, width)).push(time, row);
         self.since[usize::from(slot)] += 1;
+        if let (Some(windows), Some(row)) = (&mut self.measured, measured) {
+            windows[usize::from(slot)].get_or_insert_with(|| Window::new(rows, width)).push(time, row);
+        }
+    }
+
+    /// The window of a regime with the values as measured.
+    pub fn measured(&self, slot: u16) -> Option<&Window> {
+        match &self.measured {
+            Some(windows) => windows.get(usize::from(slot))?.as_ref(),
+            None => self.window(slot),
+        }
     }
 
     /// The window of a regime; `None` before its first row.
@@ -77,6 +94,12 @@ fn wanted(config: &MachineConfig) -> usize {
     let checks = if config.checks.is_empty() { 0 } else { config.data_drift.window_rows };
     let report = if config.report.interval.is_some() { config.report.rows } else { 0 };
     checks.max(report) as usize
+}
+
+/// Whether a check has a range of its own, which is one of measured values, while the monitors see something else.
+fn wants_measured(config: &MachineConfig) -> bool {
+    let adjusts = config.settings.iter().any(|s| matches!(s.conditioning, Conditioning::Regression(_)));
+    adjusts && config.checks.iter().any(|c| matches!(c.kind, CheckKind::Range(Some(_))))
 }
 
 /// What a full report is made from: a copy, so that it can be made on another thread.

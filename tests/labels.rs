@@ -132,6 +132,26 @@ fn statements(events: &[Json]) -> Vec<&str> {
 }
 
 #[test]
+fn a_measured_truth_says_what_the_flag_says() {
+    let mut bench = Bench::new(0);
+    bench.train(0);
+    bench.file("day.csv", &[healthy(800, Label::Right), Phase { faults: 0.1, ..healthy(800, Label::Wrong(0.3)) }], 0);
+    let flagged = bench.replay("day.csv");
+    assert!(first(&flagged.1, "Forest.PerformanceDrift", "Drift").is_some(), "labels disagree with the model");
+    // The wear at an inspection: up to 0.3 mm is healthy.
+    let config = std::fs::read_to_string(bench.path("config.toml")).unwrap();
+    std::fs::write(bench.path("config.toml"), config.replace("delay_rows", "healthy_range = [0.0, 0.3]\ndelay_rows")).unwrap();
+    let wear = |(i, line): (usize, &str)| match line.rsplit_once(',') {
+        Some((row, "1")) => format!("{row},{}", 0.31 + 0.01 * (i % 7) as f64),
+        Some((row, "0")) => format!("{row},{}", 0.04 * (i % 7) as f64),
+        _ => line.to_string(),
+    };
+    let text = std::fs::read_to_string(bench.path("day.csv")).unwrap();
+    std::fs::write(bench.path("day.csv"), text.lines().enumerate().map(wear).collect::<Vec<_>>().join("\n")).unwrap();
+    assert_eq!(bench.replay("day.csv"), flagged);
+}
+
+#[test]
 fn data_changed_model_fine() {
     let mut bench = Bench::new(0);
     let trained = bench.train(0);

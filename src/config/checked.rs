@@ -361,6 +361,17 @@ pub struct PerformanceConfig {
     pub drift: MonitorConfig,
 }
 
+/// Which labels mean fault; all others mean healthy.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FaultWhen {
+    /// Numbers above 0, and `true`; a text is no label.
+    Positive,
+    /// These values.
+    Listed(Vec<LabelValue>),
+    /// Numbers outside lowest and highest healthy value; a text is no label.
+    Outside(f64, f64),
+}
+
 /// Where it is said what was true at a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelConfig {
@@ -370,8 +381,7 @@ pub struct LabelConfig {
     pub column: String,
     /// `None`: only in recorded data.
     pub origin: Option<Origin>,
-    /// Values that mean fault, all others mean healthy; empty: numbers above 0 mean fault, and a text is no label.
-    pub fault_values: Vec<LabelValue>,
+    pub fault: FaultWhen,
     /// Values that mean that nothing is known.
     pub ignore_values: Vec<LabelValue>,
     /// A label belongs to the row so many rows before.

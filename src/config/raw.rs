@@ -321,6 +321,8 @@ section! {
         address: String = Example(r#""GVL_Quality.iScrapCode""#);
         /// Values, numbers or texts, that mean fault; all others mean healthy. Default: numbers above 0, and `true`.
         fault_values: Vec<LabelValue> = Example(r#"[2, 3, "scrap"]"#);
+        /// Instead: a measured value (wear, roughness, deviation) outside this range means fault.
+        healthy_range: Vec<f64> = Example("[0.0, 0.3]");
         /// Values that say nothing, such as that of a part that was not inspected.
         ignore_values: Vec<LabelValue> = Example("[-1]");
         /// A label belongs to the row so many rows before the one at which it comes; 0 to 100,000.

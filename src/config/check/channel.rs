@@ -3,7 +3,9 @@
 use super::{bounds, join};
 use crate::config::raw::{RawBlock, RawLabel, RawSetting, RawSignal};
 use crate::config::read::{Notes, Span};
-use crate::config::{Conditioning, LabelConfig, Origin, RegisterType, SettingConfig, Shape, SignalConfig, SourceConfig, SourceKind};
+use crate::config::{
+    Conditioning, FaultWhen, LabelConfig, Origin, RegisterType, SettingConfig, Shape, SignalConfig, SourceConfig, SourceKind,
+};
 
 /// A signal without its features.
 pub(super) fn signal(raw: &RawSignal, path: &str, sources: &[SourceConfig], notes: &mut Notes<'_>) -> SignalConfig {
@@ -57,6 +59,11 @@ pub(super) fn label(raw: RawLabel, model: &str, path: &str, sources: &[SourceCon
     };
     let live = raw.address.is_some() || raw.source.is_some();
     let (faults, ignored) = (raw.fault_values.unwrap_or_default(), raw.ignore_values.unwrap_or_default());
+    if raw.healthy_range.is_some() && !faults.is_empty() {
+        let hint = "a label is a value of a list, or a measured one: remove one of the two keys";
+        notes.fault(&join(path, "healthy_range"), "fault_values is there as well", hint.to_string());
+    }
+    let healthy = raw.healthy_range.and_then(|r| range(&r, &join(path, "healthy_range"), notes));
     if let Some(value) = faults.iter().position(|v| ignored.contains(v)) {
         let hint = "a value means fault, or it means nothing: remove it from one of the two lists";
         notes.fault(&format!("{path}.fault_values[{value}]"), "this value is in ignore_values as well", hint.to_string());
@@ -65,7 +72,11 @@ pub(super) fn label(raw: RawLabel, model: &str, path: &str, sources: &[SourceCon
         name: format!("{model}.label").into(),
         column: column(raw.column.as_deref(), "label", path, notes),
         origin: if live { origin.check(path, sources, notes) } else { None },
-        fault_values: faults,
+        fault: match healthy {
+            Some((low, high)) => FaultWhen::Outside(low, high),
+            None if faults.is_empty() => FaultWhen::Positive,
+            None => FaultWhen::Listed(faults),
+        },
         ignore_values: ignored,
         delay_rows: notes.within(&join(path, "delay_rows"), raw.delay_rows, bounds::DELAY_ROWS),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::MachineCore;
-use crate::config::{LabelConfig, LabelValue, PerformanceConfig};
+use crate::config::{FaultWhen, LabelConfig, LabelValue, PerformanceConfig};
 use crate::drift::performance::{self, DelayLine, Labelled, Performance};
 use crate::regime::Place;
 use crate::types::{Basis, Channel, DriftStatus, EventKind, NoEstimate, PerformanceReport, Statement, Timestamp, Trust, Value};
@@ -72,12 +72,13 @@ fn read(config: &LabelConfig, channel: &Channel) -> Read {
     if config.ignore_values.iter().any(is) {
         return Read::Nothing;
     }
-    match value {
-        Value::Block(_) => Read::Unreadable,
-        Value::Text(_) if config.fault_values.is_empty() => Read::Unreadable,
-        _ if !config.fault_values.is_empty() => Read::Truth(config.fault_values.iter().any(is)),
-        value => value.number().filter(|x| x.is_finite()).map_or(Read::Unreadable, |x| Read::Truth(x > 0.0)),
-    }
+    let number = || value.number().filter(|x| x.is_finite());
+    let fault = match &config.fault {
+        FaultWhen::Listed(values) => (!matches!(value, Value::Block(_))).then(|| values.iter().any(is)),
+        FaultWhen::Positive => number().map(|x| x > 0.0),
+        FaultWhen::Outside(low, high) => number().map(|x| x < *low || x > *high),
+    };
+    fault.map_or(Read::Unreadable, Read::Truth)
 }
 
 /// A report before the first row.
@@ -233,7 +234,7 @@ mod tests {
             name: "M.label".into(),
             column: "label".into(),
             origin: None,
-            fault_values: faults.to_vec(),
+            fault: if faults.is_empty() { FaultWhen::Positive } else { FaultWhen::Listed(faults.to_vec()) },
             ignore_values: ignored.to_vec(),
             delay_rows: 0,
         }
@@ -268,5 +269,14 @@ mod tests {
         assert_eq!((value(Value::Integer(2)), value(Value::Integer(1))), (Read::Truth(true), Read::Truth(false)));
         assert_eq!((value(Value::Text("scrap".into())), value(Value::Text("good".into()))), (Read::Truth(true), Read::Truth(false)));
         assert_eq!(value(Value::Text("?".into())), Read::Nothing);
+    }
+
+    #[test]
+    fn a_measured_value_is_a_fault_outside_its_range() {
+        let measured = LabelConfig { fault: FaultWhen::Outside(-0.1, 0.3), ..config(&[], &[LabelValue::Number(-1.0)]) };
+        let value = |x: f64| read(&measured, &good(Value::Real(x)));
+        assert_eq!([0.3, -0.1, 0.31, -0.2].map(value), [false, false, true, true].map(Read::Truth));
+        assert_eq!((value(-1.0), value(f64::NAN)), (Read::Nothing, Read::Unreadable));
+        assert_eq!(read(&measured, &good(Value::Text("0.2".into()))), Read::Unreadable);
     }
 }

@@ -9,6 +9,7 @@
 //! counted); updates 16 batches (full: latched in the driver); commands 16 (full: the client waits); audit 256 (full: not
 //! listed); events 1,024 (slow listeners lose the oldest).
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +55,8 @@ pub struct AppInput {
     pub users: Arc<UserList>,
     /// Bound by the caller.
     pub listener: TcpListener,
+    /// Listen there instead as soon as there are users.
+    pub open_on: Option<SocketAddr>,
     /// Bundles to install before the start, by machine.
     pub bundles: Vec<(Arc<str>, Arc<Bundle>)>,
 }
@@ -137,6 +140,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         audit,
         pki_dir: input.data_dir.join("pki"),
         listener: input.listener,
+        open_on: input.open_on,
         updates: updates_rx,
         commands: commands.clone(),
         store,

@@ -115,9 +115,10 @@ impl Drop for DataDir {
 async fn demo(args: &DemoArgs, dir: &Path) -> anyhow::Result<Outcome> {
     let plc_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port for the simulated PLC")?;
     let config = Arc::new(configure(args, plc_listener.local_addr()?.port())?);
-    let listener = bind(args.port).await?;
+    let listener = bind((Ipv4Addr::LOCALHOST, args.port).into()).await?;
     let users = Arc::new(demo_users().context("the demo's users")?);
-    let input = AppInput { config: config.clone(), data_dir: dir.into(), access: Access::Demo, users, listener, bundles: Vec::new() };
+    let (shared, data_dir, bundles) = (config.clone(), dir.into(), Vec::new());
+    let input = AppInput { config: shared, data_dir, access: Access::Demo, users, listener, open_on: None, bundles };
     let mut app = app::start(input).await?;
     let learned = app.verdicts[0].borrow().regimes.iter().any(|r| r.in_envelope);
     let story_start = if learned { Story::default().normal_from() } else { 0.0 };

@@ -8,6 +8,8 @@ macro_rules! say {
     }};
 }
 
+#[cfg(feature = "gateway")]
+mod cert;
 mod check;
 mod choose;
 mod compare;
@@ -73,6 +75,9 @@ enum Command {
     /// Look into a data directory while the gateway is stopped.
     #[cfg(feature = "gateway")]
     Store(store::StoreArgs),
+    /// Certificates of clients and PLCs: which are trusted.
+    #[cfg(feature = "gateway")]
+    Cert(cert::CertArgs),
     /// Users of the OPC UA server and their roles; a running gateway takes changes over at once.
     #[cfg(feature = "gateway")]
     User(user::UserArgs),
@@ -123,6 +128,8 @@ impl Cli {
             Command::Choose(args) => choose::run(&args),
             #[cfg(feature = "gateway")]
             Command::Store(args) => store::run(&args),
+            #[cfg(feature = "gateway")]
+            Command::Cert(args) => cert::run(&args),
             #[cfg(feature = "gateway")]
             Command::User(args) => user::run(args),
         }

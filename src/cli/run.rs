@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -35,11 +35,19 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
     let config = Arc::new(load_config(&args.config)?);
     let bundles = args.bundles.iter().map(|text| read_bundle(&config, text)).collect::<anyhow::Result<Vec<_>>>()?;
     runtime()?.block_on(async {
-        let listener = bind(config.server.port).await?;
         let users = Arc::new(UserList::of_file(UserFile::of(&args.data_dir))?);
-        let input = AppInput { config, data_dir: args.data_dir, access: Access::Users, users, listener, bundles };
-        let mut app = app::start(input).await?;
-        tracing::info!("OPC UA endpoint {} (this computer only, until there are users)", app.endpoint);
+        let wanted = SocketAddr::new(config.server.address, config.server.port);
+        let closed = users.is_empty() && !wanted.ip().is_loopback();
+        let address = if closed { (Ipv4Addr::LOCALHOST, wanted.port()).into() } else { wanted };
+        let listener = bind(address).await?;
+        let (data_dir, open_on) = (args.data_dir, closed.then_some(wanted));
+        let mut app = app::start(AppInput { config, data_dir, access: Access::Users, users, listener, open_on, bundles }).await?;
+        tracing::info!("OPC UA endpoint {}", app.endpoint);
+        if closed {
+            tracing::warn!(
+                "there are no users: listening on this computer only; add one with `driftgate user add NAME --role ROLE`, then {wanted} is opened"
+            );
+        }
         let outcome = tokio::select! {
             signal = stop_signal() => {
                 tracing::info!("{signal}: stopping");
@@ -70,10 +78,14 @@ pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("the runtime cannot be started")
 }
 
-/// Loopback only: there are no users and roles yet.
-pub async fn bind(port: u16) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.with_context(|| {
-        format!("cannot listen on port {port}; is another driftgate or OPC UA server running? Choose another port, or 0 for a free one")
+/// Binds the server's listener.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        let port = address.port();
+        format!(
+            "cannot listen on port {port} of {}; is another driftgate or OPC UA server running? Choose another port, or 0 for a free one",
+            address.ip()
+        )
     })
 }
 

@@ -50,7 +50,7 @@ enum UserCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Remove a user. Open sessions of that user lose all rights.
+    /// Remove a user; connections of that user are ended.
     Remove {
         name: String,
         #[command(flatten)]

@@ -20,6 +20,9 @@ const MS_10: Duration = Duration::from_millis(10);
 const MS_100: Duration = Duration::from_millis(100);
 
 pub(super) const PORT: u16 = 4840;
+pub(super) const MAX_SESSIONS: Bound<u16> = bound(50, 1, 200);
+pub(super) const MAX_CONNECTIONS: Bound<u16> = bound(200, 1, 2_000);
+pub(super) const MAX_CONNECTIONS_PER_ADDRESS: Bound<u16> = bound(100, 1, 2_000);
 pub(super) const MODBUS_PORT: u16 = 502;
 pub(super) const STORE_ROWS: Bound<u32> = bound(20_000, 100, 10_000_000);
 pub(super) const VALUE_ROWS: Bound<u32> = bound(500_000, 100, 10_000_000);

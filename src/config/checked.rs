@@ -1,5 +1,6 @@
 //! The checked configuration: every index valid, every range kept.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,16 @@ pub struct GatewayConfig {
 pub struct ServerConfig {
     /// Port of the endpoint; 0 takes a free one. Default 4840.
     pub port: u16,
+    /// Where to listen as soon as there are users. Default 0.0.0.0.
+    pub address: IpAddr,
+    /// Told to clients; `None`: the address, or this computer's name.
+    pub host: Option<String>,
+    /// Default 50.
+    pub max_sessions: u16,
+    /// Default 200.
+    pub max_connections: u16,
+    /// Default 100.
+    pub max_connections_per_address: u16,
     /// Default `urn:driftgate:<gateway name>`.
     pub application_uri: String,
 }

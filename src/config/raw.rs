@@ -69,6 +69,18 @@ section! {
     RawServer {
         /// TCP port of the endpoint; 0 takes a free one.
         port: u16 = Default("4840");
+        /// Address to listen on: `0.0.0.0` is every one of this computer. Until there are users (`driftgate user add`), this
+        /// computer only, whatever stands here.
+        address: String = Default(r#""0.0.0.0""#);
+        /// Name or address under which clients reach this computer, told to them in the endpoint. Default: the address, or this
+        /// computer's name.
+        host: String = Example(r#""gateway1.plant.local""#);
+        /// Connections on which somebody is logged in; 1 to 200.
+        max_sessions: u16 = Default("50");
+        /// Connections, with or without a login; 1 to 2,000.
+        max_connections: u16 = Default("200");
+        /// Connections of one IP address; 1 to 2,000.
+        max_connections_per_address: u16 = Default("100");
         /// Application URI, also in the server's certificate. Default: `urn:driftgate:` and the gateway's name.
         application_uri: String = Example(r#""urn:driftgate:line1""#);
     }

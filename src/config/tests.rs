@@ -86,7 +86,16 @@ fn example() -> Config {
 #[test]
 fn sources_and_server_are_read() {
     let config = example();
-    assert_eq!(config.server, ServerConfig { port: 0, application_uri: "urn:driftgate:line1".into() });
+    let server = ServerConfig {
+        port: 0,
+        address: [0, 0, 0, 0].into(),
+        host: None,
+        max_sessions: 50,
+        max_connections: 200,
+        max_connections_per_address: 100,
+        application_uri: "urn:driftgate:line1".into(),
+    };
+    assert_eq!(config.server, server);
     assert_eq!((config.store.frame_rows, config.store.event_rows, config.store.disk_reserve), (30_000, 20_000, 5_000_000));
     assert_eq!(config.replay.unit_column.as_deref(), Some("unit"));
     let SourceKind::OpcUa(opcua) = &config.sources[0].kind else { panic!() };

@@ -1,18 +1,23 @@
 //! Who may come in: endpoints, identities, passwords.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use opcua::nodes::AccessLevel;
 use opcua::server::authenticator::{AuthManager, CoreServerPermissions, Password, UserToken, user_pass_security_policy_id};
 use opcua::server::node_manager::RequestContext;
 use opcua::server::{ANONYMOUS_USER_TOKEN_ID, ServerEndpoint};
+use opcua::sync::Mutex;
 use opcua::types::{Error, MessageSecurityMode, NodeId, StatusCode, UAString, UserTokenPolicy, UserTokenType};
 use tokio::sync::Semaphore;
 
 use super::Access;
 use super::audit::Audit;
+use super::login::{Attempts, Turn};
 use super::node_manager::instance_path;
+use super::relay::{Peer, Peers};
 use super::roles::{Action, granted};
 use crate::users::{PasswordError, Role, Roles, UserList};
 
@@ -48,23 +53,50 @@ const CHECKED_AT_ONCE: usize = 2;
 pub(super) struct Gatekeeper {
     access: Access,
     users: Arc<UserList>,
-    pub(super) audit: Audit,
+    pub(super) audit: Arc<Audit>,
+    pub(super) peers: Arc<Peers>,
+    attempts: Mutex<Attempts>,
     hashing: Semaphore,
 }
 
 impl Gatekeeper {
-    pub(super) fn new(access: Access, users: Arc<UserList>, audit: Audit) -> Self {
-        Self { access, users, audit, hashing: Semaphore::new(CHECKED_AT_ONCE) }
+    pub(super) fn new(access: Access, users: Arc<UserList>, audit: Audit, peers: Peers) -> Self {
+        let hashing = Semaphore::new(CHECKED_AT_ONCE);
+        Self { access, users, audit: Arc::new(audit), peers: Arc::new(peers), attempts: Mutex::default(), hashing }
     }
 
-    /// The roles of the session behind a request, as they are now.
+    /// The roles of the session behind a request, as they are now; none where its connection is being ended.
     pub(super) fn roles(&self, context: &RequestContext) -> Roles {
-        let open = || context.session.read().message_security_mode() == MessageSecurityMode::None;
+        let (mode, peer) = self.connection(context);
         match self.roles_of(&context.token) {
-            roles if !context.token.is_anonymous() => roles,
+            _ if peer.is_none_or(|p| p.dropped.is_cancelled()) => Roles::NONE,
             // The demo's rights without a user are those of its unencrypted endpoint.
-            roles if !roles.is_empty() && open() => roles,
-            _ => Roles::NONE,
+            _ if context.token.is_anonymous() && mode != MessageSecurityMode::None => Roles::NONE,
+            roles => roles,
+        }
+    }
+
+    fn connection(&self, context: &RequestContext) -> (MessageSecurityMode, Option<Arc<Peer>>) {
+        let (mode, channel) = {
+            let session = context.session.read();
+            (session.message_security_mode(), session.secure_channel_id())
+        };
+        (mode, self.peers.of_channel(channel))
+    }
+
+    /// A session was just activated. One whose certificate belongs to another application than it says to be is ended: the stack
+    /// does not compare them.
+    pub(super) fn activated(&self, context: &RequestContext) {
+        let stranger = {
+            let session = context.session.read();
+            let said = &session.application_description().application_uri;
+            session.client_certificate().and_then(|c| c.is_application_uri_valid(said.as_ref()).err()).map(|_| said.to_string())
+        };
+        let Some(said) = stranger else { return };
+        let reason = "the client's certificate belongs to another application URI";
+        self.audit.refused(user_name(&context.token), &self.address_of(context), "login", &said, reason);
+        if let Some(peer) = self.connection(context).1 {
+            peer.dropped.cancel();
         }
     }
 
@@ -77,15 +109,48 @@ impl Gatekeeper {
     }
 
     /// From where the session is, for the audit.
-    pub(super) fn address_of(&self, _context: &RequestContext) -> String {
-        "unknown".into()
+    pub(super) fn address_of(&self, context: &RequestContext) -> String {
+        self.connection(context).1.map_or_else(|| "unknown".into(), |peer| peer.address.to_string())
     }
 
-    /// Takes over changes of the users' file.
+    /// The connection whose request is being authenticated. One that did not come through the relay has no business here.
+    fn peer(&self) -> Result<Arc<Peer>, Error> {
+        self.peers.of_this_task().ok_or_else(|| Error::new(StatusCode::BadUserAccessDenied, "connect to the public endpoint"))
+    }
+
+    fn log_in(&self, peer: &Peer, user: &str) -> Result<(), Error> {
+        if self.peers.log_in(peer, user) {
+            return Ok(());
+        }
+        self.audit.refused(user, &peer.address.to_string(), "login", "", "too many sessions");
+        Err(Error::new(StatusCode::BadTooManySessions, "too many sessions"))
+    }
+
+    /// Roles of a user with the right password; the reason where there are none. Guessing is slowed.
+    async fn try_password(&self, address: IpAddr, user: &str, password: &Password) -> Result<Roles, &'static str> {
+        let turn = self.attempts.lock().turn(address, user, Instant::now());
+        let Turn::After(wait) = turn else { return Err("too many wrong passwords, not looked at") };
+        tokio::time::sleep(wait).await;
+        let roles = self.check(user, password).await;
+        let mut attempts = self.attempts.lock();
+        match roles {
+            Some(roles) => {
+                attempts.right(address, user);
+                Ok(roles)
+            }
+            None => {
+                attempts.wrong(address, user, Instant::now());
+                Err("unknown user or wrong password")
+            }
+        }
+    }
+
+    /// Takes over changes of the users' file; who is no user any more is cut off.
     pub(super) fn refresh(&self) {
         if let Some(fault) = self.users.refresh() {
             tracing::error!("{fault}; the users known before stay");
         }
+        self.peers.end_users(|user| user != ANONYMOUS && self.users.roles(user).is_empty());
     }
 
     /// The user's roles where the password is right; at most so many at once, and never on an async thread.
@@ -122,7 +187,8 @@ fn policy(id: impl Into<UAString>, token_type: UserTokenType) -> UserTokenPolicy
 #[async_trait]
 impl AuthManager for Gatekeeper {
     async fn authenticate_anonymous_token(&self, _endpoint: &ServerEndpoint) -> Result<(), Error> {
-        Ok(())
+        let peer = self.peer()?;
+        self.log_in(&peer, ANONYMOUS)
     }
 
     async fn authenticate_username_identity_token(
@@ -131,21 +197,27 @@ impl AuthManager for Gatekeeper {
         username: &str,
         password: &Password,
     ) -> Result<UserToken, Error> {
-        let address = "unknown";
-        let roles = if encrypted(endpoint) { self.check(username, password).await } else { None };
-        match roles {
-            Some(roles) => {
-                self.audit.session(username, address, roles.to_string());
+        let peer = self.peer()?;
+        let tried = match encrypted(endpoint) {
+            true => self.try_password(peer.address, username, password).await,
+            false => Err("a password without encryption"),
+        };
+        match tried {
+            Ok(roles) => {
+                self.log_in(&peer, username)?;
+                self.audit.session(username, &peer.address.to_string(), roles.to_string());
                 Ok(UserToken(username.to_string()))
             }
-            None => {
-                self.audit.refused(username, address, "login", "", "unknown user or wrong password");
+            Err(reason) => {
+                self.audit.refused(username, &peer.address.to_string(), "login", "", reason);
                 Err(Error::new(StatusCode::BadUserAccessDenied, "unknown user or wrong password"))
             }
         }
     }
 
     fn user_token_policies(&self, endpoint: &ServerEndpoint) -> Vec<UserTokenPolicy> {
+        // Also asked while the stack answers a HEL: so the relay learns which task serves which connection.
+        self.peers.noticed();
         let mut policies = vec![policy("anonymous", UserTokenType::Anonymous)];
         if encrypted(endpoint) && !self.users.is_empty() {
             policies.push(policy(user_pass_security_policy_id(endpoint), UserTokenType::UserName));
@@ -180,19 +252,24 @@ impl AuthManager for Gatekeeper {
     }
 }
 
+/// Name of sessions without a user in events; no user has it.
+const ANONYMOUS: &str = "anonymous";
+
 /// The name under which an action is kept: `anonymous`, or the user's.
 pub(super) fn user_name(token: &UserToken) -> &str {
-    if token.0 == ANONYMOUS_USER_TOKEN_ID { "anonymous" } else { &token.0 }
+    if token.0 == ANONYMOUS_USER_TOKEN_ID { ANONYMOUS } else { &token.0 }
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::sync::mpsc;
 
+    use super::super::relay::Bounds;
     use super::*;
 
     fn gatekeeper(access: Access) -> Gatekeeper {
-        Gatekeeper::new(access, Arc::new(demo_users().unwrap()), Audit::new(mpsc::channel(100).0))
+        let bounds = Bounds { connections: 10, of_one_address: 10, sessions: 10 };
+        Gatekeeper::new(access, Arc::new(demo_users().unwrap()), Audit::new(mpsc::channel(100).0), Peers::new(bounds))
     }
 
     #[tokio::test]

@@ -152,6 +152,8 @@ impl NodeManager for Guarded {
     }
 
     fn namespaces_for_user(&self, context: &RequestContext) -> Vec<NamespaceMetadata> {
+        // Asked once in each activation.
+        self.gatekeeper.activated(context);
         self.inner.namespaces_for_user(context)
     }
 

@@ -2,6 +2,8 @@
 
 use opcua::server::{Limits, OperationalLimits, SubscriptionLimits};
 
+use crate::config::ServerConfig;
+
 /// How often subscriptions are looked at, in milliseconds; also the shortest publishing interval.
 pub(super) const POLL_INTERVAL_MS: u64 = 50;
 /// Longest time a session may be idle. PLC clients ask for hours; a dead one should not hold a session for that long.
@@ -12,7 +14,10 @@ pub(super) const SESSION_TIMEOUT_MS: u64 = 300_000;
 const BUFFER_SIZE: usize = 65_535;
 const MESSAGE_SIZE: usize = 8 * 1024 * 1024;
 
-pub(super) fn limits() -> Limits {
+/// Sessions that were created and not activated, kept by the stack beside those in use until they time out.
+const UNACTIVATED: usize = 500;
+
+pub(super) fn limits(config: &ServerConfig) -> Limits {
     Limits {
         max_array_length: 20_000,
         max_string_length: 65_535,
@@ -21,8 +26,9 @@ pub(super) fn limits() -> Limits {
         max_chunk_count: MESSAGE_SIZE / BUFFER_SIZE + 1,
         send_buffer_size: BUFFER_SIZE,
         receive_buffer_size: BUFFER_SIZE,
-        max_sessions: 50,
         max_history_continuation_points: 20,
+        // How many are in use at once is bound where they log in.
+        max_sessions: usize::from(config.max_sessions) + UNACTIVATED,
         subscriptions: SubscriptionLimits {
             max_subscriptions_per_session: 20,
             max_pending_publish_requests: 100,

@@ -22,20 +22,23 @@ mod history;
 mod instantiate;
 mod items;
 mod limits;
+mod login;
 mod node_manager;
 mod nodeset;
 mod parameter;
 mod publish;
+mod relay;
 mod roles;
 mod run;
 #[cfg(test)]
 mod security_tests;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 mod units;
 pub mod view;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,8 +65,9 @@ use self::guard::{Guarded, GuardedBuilder};
 use self::history::{Histories, Recorder};
 use self::node_manager::GatewayNodes;
 use self::publish::Shared;
+use self::relay::{Bounds, Opening, Peers, Relay};
 use self::run::Publisher;
-use crate::config::Config;
+use crate::config::{Config, ServerConfig};
 use crate::store::{Store, StoreMessage};
 use crate::types::{Quality, Scalar, ScalarKind, Timestamp};
 use crate::users::UserList;
@@ -99,6 +103,8 @@ pub struct ServerInput {
     pub pki_dir: PathBuf,
     /// Already bound.
     pub listener: TcpListener,
+    /// Listen there instead as soon as there are users.
+    pub open_on: Option<SocketAddr>,
     /// New values; see [`UpdateSender`].
     pub updates: mpsc::Receiver<Vec<NodeUpdate>>,
     /// Where writes go to be decided.
@@ -146,24 +152,38 @@ pub enum ServerError {
 /// nodeset, parameters that fit no node) goes wrong here.
 pub async fn start(input: ServerInput) -> Result<RunningServer, ServerError> {
     let address = input.listener.local_addr().map_err(ServerError::Listener)?;
+    // The stack itself is reached through the relay only.
+    let inner = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(ServerError::Listener)?;
+    let inner_address = inner.local_addr().map_err(ServerError::Listener)?;
     let token = input.stop.child_token();
+    let bounds = relay_bounds(&input.config.server);
+    let gatekeeper = Arc::new(Gatekeeper::new(input.access, Arc::clone(&input.users), Audit::new(input.audit), Peers::new(bounds)));
+    let relay = Relay {
+        peers: Arc::clone(&gatekeeper.peers),
+        audit: Arc::clone(&gatekeeper.audit),
+        inner: inner_address,
+        open: input.access == Access::Demo,
+    };
+    let opening = input.open_on.map(|wanted| Opening { wanted, users: input.users });
     let settings = Settings {
         config: input.config,
         parameters: input.parameters,
         access: input.access,
-        gatekeeper: Arc::new(Gatekeeper::new(input.access, input.users, Audit::new(input.audit))),
+        gatekeeper,
         pki_dir: input.pki_dir,
-        address,
+        address: input.open_on.map_or(address, |open| SocketAddr::new(open.ip(), address.port())),
         commands: input.commands,
         store: input.store,
         records: input.records,
         token: token.clone(),
     };
+    let endpoint = settings.endpoint_url();
     // Making a key and some thousand nodes takes a while: not on a thread that serves others.
     let (server, publisher) =
         tokio::task::spawn_blocking(move || settings.build()).await.map_err(|e| ServerError::Build(e.to_string()))??;
-    let task = tokio::spawn(run::serve(server, input.listener, publisher, input.updates, token));
-    Ok(RunningServer { endpoint: endpoint_url(address), task })
+    let outside = run::Outside { relay, listener: input.listener, opening };
+    let task = tokio::spawn(run::serve(server, inner, outside, publisher, input.updates, token));
+    Ok(RunningServer { endpoint, task })
 }
 
 /// What the vendor's server is built from.
@@ -206,12 +226,21 @@ impl Settings {
             .with_node_manager(DiagnosticsNodeManagerBuilder)
             .with_node_manager(guarded);
         let (server, handle) = builder.build().map_err(ServerError::Build)?;
-        let publisher = publisher(&handle, shared, self.gatekeeper)?;
+        let publisher = publisher(&handle, shared, self.gatekeeper, self.pki_dir)?;
         Ok((server, publisher))
     }
 
+    /// The name by which clients reach the server: the configured one, or that of the address.
+    fn host(&self) -> String {
+        self.config.server.host.clone().unwrap_or_else(|| host(self.address.ip()))
+    }
+
+    fn endpoint_url(&self) -> String {
+        format!("opc.tcp://{}:{}/", self.host(), self.address.port())
+    }
+
     fn vendor_settings(&self) -> ServerBuilder {
-        let url = endpoint_url(self.address);
+        let url = self.endpoint_url();
         let config = &self.config;
         let mut builder = ServerBuilder::new()
             .application_name(format!("driftgate {}", config.gateway.name))
@@ -223,10 +252,10 @@ impl Settings {
             .private_key_path(Path::new(certificate::PRIVATE_KEY))
             .trust_client_certs(self.access == Access::Demo)
             .with_authenticator(self.gatekeeper.clone())
-            .host(host(self.address.ip()))
+            .host(self.host())
             .port(self.address.port())
             .discovery_urls(vec![url])
-            .limits(limits::limits())
+            .limits(limits::limits(&config.server))
             .subscription_poll_interval_ms(limits::POLL_INTERVAL_MS)
             .max_session_timeout_ms(limits::SESSION_TIMEOUT_MS)
             .diagnostics_enabled(true)
@@ -239,13 +268,14 @@ impl Settings {
 }
 
 /// The publisher into the address space that the vendor's server has taken over.
-fn publisher(handle: &ServerHandle, shared: Arc<Shared>, gatekeeper: Arc<Gatekeeper>) -> Result<Publisher, ServerError> {
+fn publisher(handle: &ServerHandle, shared: Arc<Shared>, gatekeeper: Arc<Gatekeeper>, pki_dir: PathBuf) -> Result<Publisher, ServerError> {
     let indices = [INSTANCES_URI, TYPES_URI].map(|uri| handle.get_namespace_index(uri));
     let manager = handle.node_managers().get_of_type::<Guarded>();
     match (indices, manager) {
         ([Some(INSTANCES), Some(TYPES)], Some(manager)) => Ok(Publisher {
             space: Arc::clone(manager.inner.address_space()),
             gatekeeper,
+            pki_dir,
             subscriptions: Arc::clone(handle.subscriptions()),
             shared,
             info: Arc::clone(handle.info()),
@@ -265,8 +295,12 @@ fn build_info() -> BuildInfo {
     }
 }
 
-fn endpoint_url(address: SocketAddr) -> String {
-    format!("opc.tcp://{}:{}/", host(address.ip()), address.port())
+fn relay_bounds(config: &ServerConfig) -> Bounds {
+    Bounds {
+        connections: config.max_connections.into(),
+        of_one_address: config.max_connections_per_address.into(),
+        sessions: config.max_sessions.into(),
+    }
 }
 
 /// The name by which clients reach the listener: its address, or this computer's name where it listens on all.

@@ -1,6 +1,8 @@
 //! The running server: the stack's loop, the publisher and the gateway's own vital signs in one task.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use opcua::server::address_space::AddressSpace;
@@ -14,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::Gatekeeper;
 use super::publish::{Misfits, Shared, Values, now, own};
-use super::{NodeUpdate, ServerError};
+use super::relay::{Opening, Relay};
+use super::{NodeUpdate, ServerError, trust};
 use crate::types::Scalar;
 
 /// Time that open connections get to end after the stop.
@@ -22,17 +25,25 @@ const STOP_DEADLINE: Duration = Duration::from_secs(5);
 /// Updates set under one lock at most.
 const BATCH: usize = 4_096;
 
+/// What stands between the network and the stack.
+pub(super) struct Outside {
+    pub(super) relay: Relay,
+    pub(super) listener: TcpListener,
+    pub(super) opening: Option<Opening>,
+}
+
 /// Serves until `stop` is cancelled or the stack fails; returns when both halves have ended.
 pub(super) async fn serve(
     server: Server,
-    listener: TcpListener,
+    inner: TcpListener,
+    outside: Outside,
     publisher: Publisher,
     updates: mpsc::Receiver<Vec<NodeUpdate>>,
     stop: CancellationToken,
 ) -> Result<(), ServerError> {
     let stack = async {
         let served = tokio::select! {
-            served = server.run_with(listener) => served.map_err(ServerError::Run),
+            served = server.run_with(inner) => served.map_err(ServerError::Run),
             () = overdue(&stop) => {
                 tracing::warn!("some OPC UA connections did not end within {} s of the stop", STOP_DEADLINE.as_secs());
                 Ok(())
@@ -41,8 +52,23 @@ pub(super) async fn serve(
         stop.cancel();
         served
     };
-    let (served, ()) = tokio::join!(stack, publisher.run(updates, &stop));
+    let info = Arc::clone(&publisher.info);
+    let Outside { relay, listener, opening } = outside;
+    let public = listener.local_addr().map_or(0, |address| address.port());
+    let front = async {
+        if stop.run_until_cancelled(public_port(&info, relay.inner.port(), public)).await.is_some() {
+            relay.run(listener, opening, stop.clone()).await;
+        }
+    };
+    let (served, (), ()) = tokio::join!(stack, publisher.run(updates, &stop), front);
     served
+}
+
+/// The stack tells clients the port that it listens on, which is not the one they reach: corrected as soon as it has begun.
+async fn public_port(info: &ServerInfo, inner: u16, public: u16) {
+    while info.port.compare_exchange(inner, public, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 async fn overdue(stop: &CancellationToken) {
@@ -56,6 +82,7 @@ pub(super) struct Publisher {
     pub(super) shared: Arc<Shared>,
     pub(super) info: Arc<ServerInfo>,
     pub(super) gatekeeper: Arc<Gatekeeper>,
+    pub(super) pki_dir: PathBuf,
 }
 
 impl Publisher {
@@ -75,9 +102,12 @@ impl Publisher {
                     beats = beats.wrapping_add(1);
                     self.values().set(&self.vital_signs(beats, started));
                     self.values().recheck();
-                    let gatekeeper = Arc::clone(&self.gatekeeper);
-                    // It reads a file; a slow disk must hold up nothing here.
-                    tokio::task::spawn_blocking(move || gatekeeper.refresh());
+                    let (gatekeeper, pki_dir) = (Arc::clone(&self.gatekeeper), self.pki_dir.clone());
+                    // They read files; a slow disk must hold up nothing here.
+                    tokio::task::spawn_blocking(move || {
+                        gatekeeper.refresh();
+                        trust::sweep(&pki_dir);
+                    });
                     self.shared.recorder.settle(now());
                 }
             }

@@ -44,11 +44,11 @@ async fn roles_decide_what_a_user_may_write() {
     assert!(read_path(&operator, "Gateway.InstanceName").await.status().is_good());
     assert!(bench.commands.try_recv().is_err(), "nobody was asked");
 
-    let Ok(EventKind::Session { user, roles, .. }) = bench.audit.try_recv() else { panic!("the login is written down") };
-    assert_eq!((&*user, &*roles), ("operator", "Operator"));
-    let Ok(EventKind::Refused { user, action, target, reason, .. }) = bench.audit.try_recv() else { panic!("and the refusal") };
+    let Ok(EventKind::Session { user, roles, address }) = bench.audit.try_recv() else { panic!("the login is written down") };
+    assert_eq!((&*user, &*roles, &*address), ("operator", "Operator", "127.0.0.1"));
+    let Ok(EventKind::Refused { user, action, target, reason, address, .. }) = bench.audit.try_recv() else { panic!("and the refusal") };
     assert_eq!((&*user, &*action, &*target), ("operator", "write", THRESHOLD));
-    assert!(reason.contains("Engineer"), "{reason}");
+    assert!(reason.contains("Engineer") && &*address == "127.0.0.1", "{reason} {address}");
     assert!(bench.audit.try_recv().is_err());
 
     let engineer = login(&bench, "engineer").await;
@@ -76,5 +76,43 @@ async fn without_a_user_an_encrypted_session_sees_the_server_and_types() {
     assert_eq!(write(&session, THRESHOLD, 0.5).await, StatusCode::BadUserAccessDenied);
     assert_eq!(monitor(&session, node_id("Gateway.Heartbeat")).await, StatusCode::BadUserAccessDenied);
     assert_eq!(monitor(&session, VariableId::Server_ServerStatus_CurrentTime.into()).await, StatusCode::Good);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_of_another_application_ends_the_session() {
+    let mut bench = Bench::start(Access::Demo).await;
+    let client = bench.client_of("urn:somebody:else");
+    let identity = IdentityToken::UserName("engineer".into(), "demo".into());
+    let session = bench.connect_with(client, SecurityPolicy::Basic256Sha256, identity).await;
+    if let Ok(session) = session {
+        let value = [ReadValueId::from(node_id("Gateway.InstanceName"))];
+        let read = session.read(&value, TimestampsToReturn::Neither, 0.0).await;
+        assert!(read.is_err() || read.is_ok_and(|v| v[0].status().is_bad()));
+    }
+    let mut reasons = Vec::new();
+    while let Ok(kind) = bench.audit.try_recv() {
+        if let EventKind::Refused { action, target, reason, .. } = kind {
+            reasons.push((action.to_string(), target.to_string(), reason.to_string()));
+        }
+    }
+    assert!(reasons.iter().any(|(a, t, r)| a == "login" && t == "urn:somebody:else" && r.contains("application URI")), "{reasons:?}");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guessing_is_locked_out_and_the_user_is_not() {
+    let mut bench = Bench::start(Access::Demo).await;
+    let wrong = || IdentityToken::UserName("engineer".into(), "wrong".into());
+    for _ in 0..7 {
+        assert!(bench.connect_as(SecurityPolicy::Aes128Sha256RsaOaep, wrong()).await.is_err());
+    }
+    let mut reasons = Vec::new();
+    while let Ok(EventKind::Refused { reason, .. }) = bench.audit.try_recv() {
+        reasons.push(reason.to_string());
+    }
+    assert!(reasons.iter().filter(|r| r.starts_with("unknown user")).count() >= 5, "{reasons:?}");
+    assert!(reasons.iter().any(|r| r.contains("too many wrong")), "{reasons:?}");
+    login(&bench, "operator").await;
     bench.stop().await;
 }

@@ -83,6 +83,7 @@ impl Bench {
             audit: audit_sender,
             pki_dir: dir.path().join("pki"),
             listener,
+            open_on: None,
             updates: receiver,
             commands: sender,
             store: store.clone(),
@@ -94,9 +95,13 @@ impl Bench {
     }
 
     fn client(&self) -> Client {
+        self.client_of("urn:test")
+    }
+
+    pub(super) fn client_of(&self, application_uri: &str) -> Client {
         ClientBuilder::new()
             .application_name("test")
-            .application_uri("urn:test")
+            .application_uri(application_uri)
             .product_uri("urn:test")
             .certificate_path(certificate::CERTIFICATE)
             .private_key_path(certificate::PRIVATE_KEY)
@@ -113,9 +118,18 @@ impl Bench {
     }
 
     pub(super) async fn connect_as(&self, policy: SecurityPolicy, identity: IdentityToken) -> Result<Arc<Session>, StatusCode> {
+        self.connect_with(self.client(), policy, identity).await
+    }
+
+    pub(super) async fn connect_with(
+        &self,
+        mut client: Client,
+        policy: SecurityPolicy,
+        identity: IdentityToken,
+    ) -> Result<Arc<Session>, StatusCode> {
         let mode = if policy == SecurityPolicy::None { MessageSecurityMode::None } else { MessageSecurityMode::SignAndEncrypt };
         let endpoint = (self.endpoint.as_str(), policy.to_str(), mode, UserTokenPolicy::anonymous());
-        let (session, event_loop) = self.client().connect_to_matching_endpoint(endpoint, identity).await.map_err(|e| e.status())?;
+        let (session, event_loop) = client.connect_to_matching_endpoint(endpoint, identity).await.map_err(|e| e.status())?;
         let running = event_loop.spawn();
         tokio::select! {
             connected = session.wait_for_connection() => if connected { Ok(session) } else { Err(StatusCode::BadNotConnected) },

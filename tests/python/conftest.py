@@ -2,6 +2,7 @@
 
 import pytest
 from gateway import BINARY, Gateway
+from secure import make_certificate
 
 
 def pytest_configure() -> None:
@@ -14,6 +15,12 @@ def demo(tmp_path_factory):
     """A demo that tests may look at and tune, but neither stop nor rely on a phase of."""
     with Gateway(tmp_path_factory.mktemp("demo") / "data") as gateway:
         yield gateway
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A client's certificate and key."""
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture

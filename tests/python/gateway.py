@@ -24,12 +24,10 @@ STOP_SECONDS = 20.0
 Line = dict[str, Any]
 
 
-def run(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs a command of driftgate to its end."""
+def run(*arguments: object, env: dict[str, str] | None = None, text: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs a command of driftgate to its end; `text` is its standard input."""
     command = [str(BINARY), *map(str, arguments)]
-    return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})}
-    )
+    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})})
 
 
 class Gateway:
@@ -117,6 +115,50 @@ class Gateway:
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
+            self.kill()
+
+
+class Server:
+    """A running `driftgate run`: no PLC answers it."""
+
+    def __init__(self, data_dir: Path, server: str = "") -> None:
+        self.data_dir = data_dir
+        data_dir.mkdir(parents=True, exist_ok=True)
+        config = data_dir / "config.toml"
+        config.write_text(
+            f"""[server]\nport = 0\n{server}\n[[machines]]\nname = "Motor1"\nperiod = "1s"\nlearn_rows = 200
+[[sources]]\nname = "PLC1"\nprotocol = "modbus"\nendpoint = "tcp://127.0.0.1:1"
+[[machines.signals]]\nname = "Temperature"\naddress = "holding:1"\nregister_type = "f32"
+[machines.data_drift]\ntests = ["kolmogorov_smirnov"]\n"""
+        )
+        self._log = data_dir / "log.txt"
+        command = [str(BINARY), "run", "--config", str(config), "--data-dir", str(data_dir)]
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+        try:
+            eventually(lambda: "OPC UA endpoint" in self.log() or self.process.poll() is not None, START_SECONDS, "the endpoint")
+            assert self.process.poll() is None, self.log()
+        except BaseException:
+            self.kill()
+            raise
+        self.port = int(self.log().partition("OPC UA endpoint opc.tcp://")[2].partition("/")[0].rpartition(":")[2])
+        self.endpoint = f"opc.tcp://127.0.0.1:{self.port}/"
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            assert self.process.wait(STOP_SECONDS) == 0, self.log()
+        finally:
             self.kill()
 
 

@@ -1,45 +1,24 @@
 """Encrypted endpoints, users and passwords."""
 
 import asyncio
-import socket
 
 import pytest
 from asyncua import Client, ua
-from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.security_policies import (
     SecurityPolicyAes128Sha256RsaOaep,
     SecurityPolicyAes256Sha256RsaPss,
     SecurityPolicyBasic256Sha256,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID
-
-URI = "urn:driftgate:tests:client"
+from secure import instance, secure_client
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("certificate")
-    key, cert = folder / "key.pem", folder / "certificate.der"
-    asyncio.run(
-        setup_self_signed_certificate(
-            key, cert, URI, socket.gethostname(), [ExtendedKeyUsageOID.CLIENT_AUTH], {"commonName": "driftgate tests"}
-        )
-    )
-    return cert, key
-
-
-async def session(endpoint, certificate, policy, user=None, password=None):
+async def session(endpoint, certificate, policy, user=None, password=None, uri=None):
     """Connects encrypted, reads one value, writes one parameter; who changed it last."""
-    client = Client(endpoint)
-    client.application_uri = URI
-    await client.set_security(policy, *map(str, certificate), mode=ua.MessageSecurityMode.SignAndEncrypt)
-    if user is not None:
-        client.set_user(user)
-        client.set_password(password)
-    async with client:
-        hop = client.get_node(ua.NodeId("Motor1.Drift.DataDrift.ConsecutiveLimit", 2))
-        await hop.write_attribute(ua.AttributeIds.Value, ua.DataValue(ua.Variant(3, ua.VariantType.UInt16)))
-        return await client.get_node(ua.NodeId("Motor1.Drift.DataDrift.ConsecutiveLimit.LastChangedBy", 2)).read_value()
+    further = {} if uri is None else {"uri": uri}
+    async with await secure_client(endpoint, certificate, user, password, policy, **further) as client:
+        limit = instance(client, "Motor1.Drift.DataDrift.ConsecutiveLimit")
+        await limit.write_attribute(ua.AttributeIds.Value, ua.DataValue(ua.Variant(3, ua.VariantType.UInt16)))
+        return await instance(client, "Motor1.Drift.DataDrift.ConsecutiveLimit.LastChangedBy").read_value()
 
 
 @pytest.mark.parametrize("policy", [SecurityPolicyBasic256Sha256, SecurityPolicyAes128Sha256RsaOaep, SecurityPolicyAes256Sha256RsaPss])
@@ -52,6 +31,11 @@ def test_a_wrong_password_is_refused(demo, certificate, user, password):
     with pytest.raises(ua.UaStatusCodeError) as error:
         asyncio.run(session(demo.endpoint, certificate, SecurityPolicyBasic256Sha256, user, password))
     assert error.value.code in (ua.StatusCodes.BadUserAccessDenied, ua.StatusCodes.BadIdentityTokenRejected, ua.StatusCodes.BadIdentityTokenInvalid)
+
+
+def test_a_certificate_of_another_application_is_refused(demo, certificate):
+    with pytest.raises((ua.UaError, ConnectionError, asyncio.TimeoutError)):
+        asyncio.run(session(demo.endpoint, certificate, SecurityPolicyBasic256Sha256, "engineer", "demo", uri="urn:somebody:else"))
 
 
 def test_no_password_goes_over_an_unencrypted_endpoint(demo):

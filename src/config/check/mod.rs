@@ -9,6 +9,7 @@ mod source;
 
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +64,37 @@ fn server(raw: RawServer, gateway: &GatewayConfig, notes: &mut Notes<'_>) -> Ser
             Some(r#"write one like "urn:driftgate:line1""#.to_string()),
         );
     }
-    ServerConfig { port: raw.port.unwrap_or(bounds::PORT), application_uri }
+    ServerConfig {
+        port: raw.port.unwrap_or(bounds::PORT),
+        address: listen_address(raw.address, notes),
+        host: host(raw.host, notes),
+        max_sessions: notes.within("server.max_sessions", raw.max_sessions, bounds::MAX_SESSIONS),
+        max_connections: notes.within("server.max_connections", raw.max_connections, bounds::MAX_CONNECTIONS),
+        max_connections_per_address: notes.within(
+            "server.max_connections_per_address",
+            raw.max_connections_per_address,
+            bounds::MAX_CONNECTIONS_PER_ADDRESS,
+        ),
+        application_uri,
+    }
+}
+
+fn listen_address(raw: Option<String>, notes: &mut Notes<'_>) -> IpAddr {
+    let every = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let Some(text) = raw else { return every };
+    text.parse().unwrap_or_else(|_| {
+        let hint = r#"write one of this computer's, like "192.168.0.5", or "0.0.0.0" for all"#;
+        notes.fault("server.address", format!("not an IP address: `{text}`"), hint.to_string());
+        every
+    })
+}
+
+fn host(raw: Option<String>, notes: &mut Notes<'_>) -> Option<String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "-._[]:".contains(c);
+    if let Some(host) = raw.as_ref().filter(|h| h.is_empty() || h.len() > 253 || !h.chars().all(good)) {
+        notes.fault("server.host", format!("not a host name: `{host}`"), r#"write one like "gateway1.plant.local""#.to_string());
+    }
+    raw
 }
 
 fn store(raw: RawStore, notes: &mut Notes<'_>) -> StoreConfig {

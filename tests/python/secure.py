@@ -1,0 +1,72 @@
+"""Encrypted sessions of a foreign client."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+from asyncua import Client, ua
+from asyncua.crypto.cert_gen import setup_self_signed_certificate
+from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+URI = "urn:driftgate:tests:client"
+Certificate = tuple[Path, Path]
+
+
+def make_certificate(folder: Path, uri: str = URI) -> Certificate:
+    """Certificate and key of a client."""
+    key, cert = folder / "key.pem", folder / "certificate.der"
+    usage, names = [ExtendedKeyUsageOID.CLIENT_AUTH], {"commonName": "driftgate tests"}
+    asyncio.run(setup_self_signed_certificate(key, cert, uri, socket.gethostname(), usage, names))
+    return cert, key
+
+
+async def secure_client(endpoint, certificate, user=None, password=None, policy=SecurityPolicyBasic256Sha256, uri=URI) -> Client:
+    """A client that encrypts, not yet connected."""
+    client = Client(endpoint, timeout=20)
+    client.application_uri = uri
+    await client.set_security(policy, *map(str, certificate), mode=ua.MessageSecurityMode.SignAndEncrypt)
+    if user is not None:
+        client.set_user(user)
+        client.set_password(password)
+    return client
+
+
+def instance(client: Client, path: str):
+    return client.get_node(ua.NodeId(path, 2))
+
+
+async def status_of_write(client: Client, path: str, value, kind: ua.VariantType) -> int:
+    """Status code of writing the value alone."""
+    try:
+        await instance(client, path).write_attribute(ua.AttributeIds.Value, ua.DataValue(ua.Variant(value, kind)))
+    except ua.UaStatusCodeError as error:
+        return error.code
+    return ua.StatusCodes.Good
+
+
+async def status_of_read(client: Client, node) -> int:
+    try:
+        await node.read_value()
+    except ua.UaStatusCodeError as error:
+        return error.code
+    return ua.StatusCodes.Good
+
+
+async def status_of_subscription(client: Client, node) -> int:
+    """Status code of a monitored item on the node's value."""
+
+    class Handler:
+        def datachange_notification(self, *_):
+            pass
+
+    subscription = await client.create_subscription(500, Handler())
+    try:
+        await subscription.subscribe_data_change(node)
+    except ua.UaStatusCodeError as error:
+        return error.code
+    finally:
+        await subscription.delete()
+    return ua.StatusCodes.Good

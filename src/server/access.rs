@@ -219,7 +219,7 @@ impl AuthManager for Gatekeeper {
         // Also asked while the stack answers a HEL: so the relay learns which task serves which connection.
         self.peers.noticed();
         let mut policies = vec![policy("anonymous", UserTokenType::Anonymous)];
-        if encrypted(endpoint) && !self.users.is_empty() {
+        if encrypted(endpoint) {
             policies.push(policy(user_pass_security_policy_id(endpoint), UserTokenType::UserName));
         }
         policies

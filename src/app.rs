@@ -24,12 +24,10 @@ use crate::config::{Config, MachineConfig, Origin, RegisterType, Shape, tunable}
 use crate::pipeline::core::MachineCore;
 use crate::pipeline::driver::{self, Driver, Tuned, keys, wall_clock};
 use crate::pipeline::reports::{self, KeptReports};
-use crate::server::{
-    self, Access, Command, CommandRequest, CommandSender, NodeUpdate, ParameterSpec, Refusal, ServerError, ServerInput, UpdateSender,
-};
+use crate::server::{self, Access, CommandRequest, CommandSender, NodeUpdate, ParameterSpec, ServerError, ServerInput, UpdateSender};
 use crate::source::{self, SampleSender, SourceStatus, SourceTask, Tag};
 use crate::store::{MachineLayout, Record, SledStore, Store, StoreError, StoreHealth, StoreMessage, StoreWriter};
-use crate::types::{Event, EventKind, Health, Quality, SampleId, Scalar, SourceState, Timestamp, Verdict};
+use crate::types::{Answer, Command, Event, EventKind, Health, Quality, Refusal, SampleId, Scalar, SourceState, Timestamp, Verdict};
 use crate::users::UserList;
 
 const SAMPLES: usize = 8_192;
@@ -438,24 +436,24 @@ async fn route_commands(
     stop: CancellationToken,
 ) {
     while let Some(Some(request)) = stop.run_until_cancelled(commands.recv()).await {
-        let route = match &request.command {
-            Command::SetParameter { path, .. } | Command::ResetParameter { path } => {
-                routes.iter().find(|(name, _)| path.strip_prefix(&**name).is_some_and(|rest| rest.starts_with('.')))
-            }
-            Command::ReleaseBuffer { machine, .. } => routes.get(usize::from(*machine)),
+        // A parameter's path says whose it is; the method that resets it is the gateway's.
+        let target = match &request.command {
+            Command::SetParameter { path, .. } | Command::ResetParameter { path, .. } => path.split('.').next().unwrap_or_default(),
+            _ => &request.target,
         };
+        let route = routes.iter().find(|(name, _)| **name == *target);
         match route {
             Some((_, route)) => {
                 if let Err(error) = route.send(request).await {
                     refuse(error.0.reply, "the machine's task has ended");
                 }
             }
-            None => refuse(request.reply, "no machine has this parameter"),
+            None => refuse(request.reply, "no machine has this parameter or command"),
         }
     }
 }
 
-fn refuse(reply: oneshot::Sender<Result<(), Refusal>>, why: &str) {
+fn refuse(reply: oneshot::Sender<Result<Answer, Refusal>>, why: &str) {
     let _ = reply.send(Err(Refusal::Unknown(why.into())));
 }
 

@@ -251,12 +251,12 @@ fn a_restart_goes_on_with_what_the_monitors_had_seen() {
         assert_eq!(verdict.features[0], frame.channels[0].usable().unwrap().number().unwrap(), "raw, as the PLC sent it");
         assert!((verdict.adjusted[0] - 11.0).abs() < 6.0, "the residual with the mean: {}", verdict.adjusted[0]);
         let scores: Vec<f64> = verdict.models.iter().map(|m| m.score).collect();
-        kept.push((slot, verdict.time, verdict.adjusted.clone(), scores));
+        kept.push((verdict.row, slot, verdict.time, verdict.adjusted.clone(), scores));
     }
     assert!(kept.len() > 400);
     let mut second = core(first.bundle().cloned());
-    for (slot, time, features, scores) in &kept {
-        second.restore_row(*slot, *time, features, scores);
+    for (row, slot, time, features, scores) in &kept {
+        second.restore_row(*row, *slot, *time, features, scores);
     }
     second.restore(&first.state());
     let mut evaluated = 0;

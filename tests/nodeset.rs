@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use driftgate::types::{BufferReason, BufferState, DriftKind, DriftStatus, Health, ModelState, RegimeState, ReportState, SourceState};
+use driftgate::types::{
+    BufferReason, BufferState, CommandState, DriftKind, DriftStatus, Health, ModelState, RegimeState, ReportState, SourceState,
+};
 use opcua::core_namespace::CoreNamespace;
 use opcua::nodes::{DefaultTypeTree, NodeSet2Import, NodeType};
 use opcua::server::address_space::AddressSpace;
@@ -159,6 +161,7 @@ fn code_lists_equal_those_of_the_code() {
         BufferState: "MachineType_Buffer_State" "RetrainingBufferType_State";
         BufferReason: "RetrainingBufferType_Reason";
         ReportState: "FullReportType_State";
+        CommandState: "CommandInterfaceType_State";
     }
 }
 

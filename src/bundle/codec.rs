@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 use super::Bundle;
 
 const FORMAT: &str = "driftgate-bundle";
-/// 2: continuous settings. A bundle without them is written as version 1, which older programs read.
-const VERSION: u32 = 2;
+/// 2: continuous settings; 3: references changed at the machine. Each bundle is written as the oldest version that can say it all.
+const VERSION: u32 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -32,7 +32,11 @@ pub enum DecodeError {
 pub fn encode(bundle: &Bundle) -> Result<(Vec<u8>, String), serde_json::Error> {
     let body = serde_json::to_vec(bundle)?;
     let sha256 = hex(&Sha256::digest(&body));
-    let version = if bundle.envelope.continuous() > 0 { VERSION } else { 1 };
+    let version = match (bundle.is_changed(), bundle.envelope.continuous()) {
+        (true, _) => VERSION,
+        (false, 0) => 1,
+        (false, _) => 2,
+    };
     let mut bytes = serde_json::to_vec(&Head { format: FORMAT.into(), version, sha256: sha256.clone() })?;
     bytes.push(b'\n');
     bytes.extend(body);

@@ -2,6 +2,7 @@
 //!
 //! `mod.rs`, `train.rs` and `codec.rs` are pure; `file.rs` reads and writes the disk.
 
+mod change;
 mod codec;
 mod file;
 mod performance;
@@ -20,6 +21,7 @@ use crate::model::Model;
 use crate::regime::{Cell, Regime, RegimeTable, Regression};
 use crate::types::Timestamp;
 
+pub use change::{ChangeKind, Previous, ReferenceChange, Stamp};
 pub use codec::{DecodeError, decode, encode};
 pub use file::{BundleFileError, load, save};
 pub use performance::{Labeller, RowLabel, performance_text};
@@ -69,9 +71,20 @@ pub struct RegimeReference {
     /// features without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regression: Option<Regression>,
+    /// A regime that was learned at the machine: no model of the bundle knows it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untrained: bool,
+    /// What was done to it since the training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Box<ReferenceChange>>,
 }
 
 impl RegimeReference {
+    /// Whether there is nothing to hold rows against: it was discarded.
+    pub fn is_empty(&self) -> bool {
+        self.references.iter().all(Option::is_none)
+    }
+
     /// Takes what the continuous settings of a row explain out of its features, in place; `terms` is a buffer to reuse.
     pub fn adjust(&self, envelope: &RegimeTable, cells: &[Cell], terms: &mut Vec<f64>, features: &mut [f64]) {
         if let Some(regression) = &self.regression {
@@ -119,6 +132,9 @@ pub struct Provenance {
     pub from: Timestamp,
     /// Time of the last of them.
     pub to: Timestamp,
+    /// SHA-256 of the bundle as it was trained, where references were changed at the machine since; else empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub base: String,
 }
 
 /// The configuration and a bundle do not fit together.

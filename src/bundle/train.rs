@@ -99,6 +99,7 @@ impl Training {
                 rows: members.iter().map(|m| m.len() as u64).sum(),
                 from: times().min().unwrap_or_default(),
                 to: times().max().unwrap_or_default(),
+                base: String::new(),
             },
         })
     }
@@ -129,14 +130,14 @@ impl Training {
     }
 
     /// What the continuous settings explain in a regime; `None` where there are none.
-    fn regression(&self, envelope: &RegimeTable, rows: &[usize]) -> Option<Regression> {
+    pub(super) fn regression(&self, envelope: &RegimeTable, rows: &[usize]) -> Option<Regression> {
         let rows = rows.iter().map(|r| &self.rows[*r]);
         let rows: Vec<(Point, &[f64])> = rows.map(|r| (envelope.point(&r.cells), r.features.as_slice())).collect();
         (envelope.continuous() > 0).then(|| Regression::fit(&rows))
     }
 
     /// The rows, also those held back or of faults, without what the continuous settings explain.
-    fn adjusted(&self, envelope: &RegimeTable, regressions: &[Option<Regression>]) -> Cow<'_, Self> {
+    pub(super) fn adjusted(&self, envelope: &RegimeTable, regressions: &[Option<Regression>]) -> Cow<'_, Self> {
         if envelope.continuous() == 0 {
             return Cow::Borrowed(self);
         }
@@ -154,7 +155,7 @@ impl Training {
         Cow::Owned(seen)
     }
 
-    fn reference(&self, rows: &[usize], features: usize) -> RegimeReference {
+    pub(super) fn reference(&self, rows: &[usize], features: usize) -> RegimeReference {
         let step = rows.len().div_ceil(REFERENCE_CAP).max(1);
         let mut regime = RegimeReference {
             rows: rows.len() as u32,
@@ -162,6 +163,8 @@ impl Training {
             mean: vec![f64::NAN; features],
             sd: vec![0.0; features],
             regression: None,
+            untrained: false,
+            change: None,
         };
         for k in 0..features {
             let all: Vec<f64> = rows.iter().map(|r| self.rows[*r].features[k]).filter(|x| x.is_finite()).collect();

@@ -21,9 +21,9 @@ use crate::pipeline::driver::wall_clock;
 use crate::pipeline::recorded::TimeBase;
 use crate::pipeline::replay::line;
 use crate::server::view::sentence;
-use crate::server::{Access, Command, CommandRequest, demo_users};
+use crate::server::{Access, CommandRequest, demo_users};
 use crate::sim::{self, PlcOptions, RunningPlc, Story, StoryPoint};
-use crate::types::{BufferState, DriftStatus, Event, SourceState, Verdict};
+use crate::types::{BufferState, Command, DriftStatus, Event, SourceState, Verdict, Via};
 
 const DEMO: &str = include_str!("../../configs/demo.toml");
 const DEMO_MODBUS: &str = include_str!("../../configs/demo-modbus.toml");
@@ -215,12 +215,13 @@ async fn release_buffers(app: &App, screen: &mut Screen) {
     let verdict = app.verdicts[0].borrow().clone();
     for (slot, _) in verdict.buffers.iter().enumerate().filter(|(_, b)| b.state == BufferState::Ready) {
         let (reply, answer) = oneshot::channel();
-        let command = Command::ReleaseBuffer { machine: 0, slot: slot as u16 };
-        if app.commands.send(CommandRequest { command, user: "demo".into(), reply }).await.is_err() {
+        let command = Command::ReleaseBuffer { slot: Some(slot as u16), dataset: "".into(), comment: "".into() };
+        let (target, user, operator) = (screen.machine.name.clone(), "demo".into(), "".into());
+        if app.commands.send(CommandRequest { target, command, user, operator, via: Via::Program, reply }).await.is_err() {
             return;
         }
         match answer.await {
-            Ok(Ok(())) => screen.say(&format!("the operator has fetched the data of buffer B{:02} and releases it", slot + 1)),
+            Ok(Ok(_)) => screen.say(&format!("the operator has fetched the data of buffer B{:02} and releases it", slot + 1)),
             Ok(Err(why)) => screen.say(&format!("buffer B{:02} is not released: {why}", slot + 1)),
             Err(_) => return,
         }

@@ -183,6 +183,10 @@ pub struct MachineConfig {
     pub learn_rows: u32,
     /// Learn the machine's own offset against the references from its first so many judged rows; 0: none. Default 0.
     pub baseline_rows: u32,
+    /// A reference learned by command is in force as soon as it has its rows. Default true.
+    pub freeze_after_learning: bool,
+    /// Learn settings outside the envelope by themselves. Default false.
+    pub auto_learn_new_regime: bool,
     pub models: Vec<ModelConfig>,
     pub data_drift: MonitorConfig,
     /// Named checks; their columns are features.

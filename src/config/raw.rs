@@ -195,6 +195,10 @@ section! {
         learn_rows: u32 = Default("0");
         /// Judged rows from which a machine learns its own offset against references of other machines; 0 to 100,000; 0: none.
         baseline_rows: u32 = Default("0");
+        /// A reference learned by command is in force as soon as it has its rows; if not, when somebody freezes it.
+        freeze_after_learning: bool = Default("true");
+        /// Learn a combination of settings that no training knows by itself: its data is watched then, predictions stay untrusted.
+        auto_learn_new_regime: bool = Default("false");
         settings: Vec<RawSetting> = Table;
         signals: Vec<RawSignal> = Table;
         models: Vec<RawModel> = Table;

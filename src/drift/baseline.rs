@@ -28,6 +28,16 @@ impl Baseline {
         self.complete
     }
 
+    /// Whether it learns, or has learned, from any rows.
+    pub fn is_used(&self) -> bool {
+        self.rows > 0
+    }
+
+    /// Rows that it learns from.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Mean residual of each column; 0 until complete, or where a column had no values.
     pub fn offset(&self) -> &[f64] {
         &self.offset

@@ -447,6 +447,59 @@ impl Monitor {
     /// Forgets windows, charts, baseline and decisions: after a repair, or with new references.
     pub fn reset(&mut self) {
         self.baseline.reset(self.params.baseline_rows);
+        self.clear();
+    }
+
+    /// Another reference in one regime: its decision starts anew, and the charts. With `keep_window` the rows stay, and the next one is
+    /// evaluated.
+    pub fn renew(&mut self, slot: u16, keep_window: bool) {
+        for chart in self.charts.iter_mut().flatten() {
+            chart.reset(self.width);
+        }
+        let (at, hop) = (self.decided_at(slot), self.params.hop);
+        if let Some(regime) = self.regimes.get_mut(usize::from(slot)).filter(|_| !keep_window) {
+            regime.window.clear();
+        }
+        if let Some(regime) = self.regimes.get_mut(at) {
+            (regime.rows_since, regime.decision, regime.index) = (if keep_window { hop } else { 0 }, Decision::default(), f64::NAN);
+            regime.since.fill(Timestamp::EPOCH);
+        }
+        if self.last.is_some_and(|last| self.pooled || last.slot == slot) {
+            self.tests.fill(TestResult::default());
+            self.columns.fill(ColumnResult::default());
+            self.last = None;
+        }
+    }
+
+    /// Learns the machine's own baseline anew from its next `rows` judged rows; the one before comes back. Decisions start anew.
+    pub fn rebaseline(&mut self, rows: usize) -> Baseline {
+        let before = std::mem::replace(&mut self.baseline, Baseline::new(rows, self.width));
+        self.clear();
+        before
+    }
+
+    /// Puts another baseline in force; the one before comes back. Decisions start anew.
+    pub fn set_baseline(&mut self, baseline: Baseline) -> Baseline {
+        let before = std::mem::replace(&mut self.baseline, baseline);
+        self.clear();
+        before
+    }
+
+    /// The rows of the window of a regime, a column each, oldest first, NaN where missing, as the reference would have them: without
+    /// the machine's own baseline.
+    pub fn window_columns(&self, slot: u16) -> Vec<Vec<f64>> {
+        let of = |k: usize| {
+            let mut column = self.window_column(slot, k);
+            let finite: Vec<f64> = column.iter().copied().filter(|x| x.is_finite()).collect();
+            let offset = self.baseline.offset()[k] * if finite.len() > 1 { mean_sd(&finite).1 } else { 0.0 };
+            column.iter_mut().for_each(|x| *x -= offset);
+            column
+        };
+        (0..self.width).map(of).collect()
+    }
+
+    /// Forgets windows, charts and decisions.
+    pub fn clear(&mut self) {
         for chart in self.charts.iter_mut().flatten() {
             chart.reset(self.width);
         }
@@ -465,7 +518,7 @@ impl Monitor {
             decisions: self.regimes.iter().map(|r| r.decision).collect(),
             rows_since: self.regimes.iter().map(|r| r.rows_since as u32).collect(),
             since: self.regimes.iter().map(|r| r.since.clone()).collect(),
-            baseline: (self.params.baseline_rows > 0).then(|| self.baseline.clone()),
+            baseline: (self.params.baseline_rows > 0 || self.baseline.is_used()).then(|| self.baseline.clone()),
             charts: self.charts.clone(),
         }
     }
@@ -478,9 +531,8 @@ impl Monitor {
         for (regime, since) in self.regimes.iter_mut().zip(&state.since).filter(|(r, s)| r.since.len() == s.len()) {
             regime.since.clone_from(since);
         }
-        if let Some(baseline) = &state.baseline {
-            self.baseline.clone_from(baseline);
-        }
+        let none = || Baseline::new(self.params.baseline_rows, self.width);
+        self.baseline = state.baseline.clone().unwrap_or_else(none);
         for (ours, theirs) in self.charts.iter_mut().zip(&state.charts) {
             if ours.as_ref().map(ChartState::chart) == theirs.as_ref().map(ChartState::chart) {
                 ours.clone_from(theirs);

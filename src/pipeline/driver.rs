@@ -6,6 +6,8 @@
 //!                                    every tick: changed values ─▶ server (latched while the channel is full)
 //! ```
 
+mod commands;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,10 +22,10 @@ use crate::bundle::{self, Bundle};
 use crate::config::{MachineConfig, MonitorConfig, TestConfig, tunable};
 use crate::drift::calibrate::{Answer, Calibration};
 use crate::server::view::{Beside, MachineView};
-use crate::server::{Command, CommandRequest, NodeUpdate, Refusal, UpdateSender};
+use crate::server::{CommandRequest, NodeUpdate, UpdateSender};
 use crate::source::SourceStatus;
 use crate::store::{FeatureRow, HistoryRow, Record, RowFlags, StoreMessage};
-use crate::types::{Event, EventKind, Frame, NotEvaluated, Quality, Sample, SourceState, Timestamp, Verdict};
+use crate::types::{Event, EventKind, Frame, NotEvaluated, Quality, Refusal, Sample, SourceState, Timestamp, Verdict};
 
 /// Between two looks at what is due, and two sendings of changed values.
 const TICK: Duration = Duration::from_millis(50);
@@ -110,6 +112,8 @@ impl Driver {
         let view = MachineView::new(config.clone());
         let mut beside = Beside { latency: (f64::NAN, f64::NAN), ..Beside::default() };
         beside.bundle = describe(self.core.bundle(), self.bundle_hash.as_ref());
+        beside.bundle_hash = self.bundle_hash.clone().unwrap_or_else(|| "".into());
+        self.core.name_bundle(beside.bundle_hash.clone());
         beside.delays = delays(&config, self.core.bundle());
         let reports = Reports::new(std::mem::take(&mut self.reports), config.report.interval);
         let (latencies, saved) = (Latencies::default(), Instant::now());
@@ -196,6 +200,8 @@ impl Running {
         match bundle::encode(bundle) {
             Ok((bytes, hash)) => {
                 let hash: Arc<str> = hash.into();
+                self.d.core.name_bundle(hash.clone());
+                self.beside.bundle_hash = hash.clone();
                 self.beside.bundle = describe(Some(bundle), Some(&hash));
                 self.beside.delays = delays(&self.d.from_file, Some(bundle));
                 self.d.bundle_hash = Some(hash);
@@ -224,6 +230,8 @@ impl Running {
         }
         self.beside.origins = self.origins();
         self.beside.report.clone_from(self.reports.view());
+        self.beside.allowed = self.allowed();
+        self.beside.labels = self.d.core.labels();
         self.beside.latency = (self.latencies.last, self.latencies.p99());
         let states = self.d.sources.iter().map(|s| {
             let s = s.borrow();
@@ -306,26 +314,6 @@ impl Running {
         tokio::time::timeout(STORE_TIMEOUT, stored).await.unwrap_or_else(|_| Err("the store does not answer".into()))
     }
 
-    async fn command(&mut self, request: CommandRequest) {
-        let CommandRequest { command, user, reply } = request;
-        let result = match command {
-            Command::SetParameter { path, value } => self.set_parameter(&path, Some(value), &user).await,
-            Command::ResetParameter { path } => self.set_parameter(&path, None, &user).await,
-            Command::ReleaseBuffer { slot, .. } => self.release(slot),
-        };
-        // The client may have gone.
-        let _ = reply.send(result);
-        self.publish();
-    }
-
-    fn release(&mut self, slot: u16) -> Result<(), Refusal> {
-        if self.d.core.release_buffer(slot) {
-            self.changed = true;
-            return Ok(());
-        }
-        Err(Refusal::InvalidState(format!("buffer B{:02} holds nothing to release", slot + 1)))
-    }
-
     /// Writes a parameter (`None`: back to the file's value): checked, on disk, then effective.
     async fn set_parameter(&mut self, path: &Arc<str>, value: Option<crate::types::Scalar>, user: &Arc<str>) -> Result<(), Refusal> {
         let config = self.d.core.config().clone();
@@ -335,13 +323,7 @@ impl Running {
         let new = value.clone().unwrap_or_else(|| file.clone());
         let result = self.try_set(&config, path, &new, value.is_some(), file).await;
         let refused = result.as_ref().err().map(ToString::to_string);
-        let row = self.d.core.verdict().row;
-        let kind = EventKind::Parameter { path: path.clone(), old: old.to_string(), new: new.to_string(), user: user.clone(), refused };
-        let event = Event { unit: self.d.from_file.name.clone(), row, time: wall_clock(), kind };
-        log(&event);
-        self.view.log(&event);
-        self.record(vec![Record::Event(event.clone())]);
-        let _ = self.d.events.send(event);
+        self.tell(EventKind::Parameter { path: path.clone(), old: old.to_string(), new: new.to_string(), user: user.clone(), refused });
         result
     }
 
@@ -390,7 +372,8 @@ impl Running {
 /// Hash and time span of a bundle, as shown.
 fn describe(bundle: Option<&Arc<Bundle>>, hash: Option<&Arc<str>>) -> Option<(Arc<str>, Timestamp, Timestamp)> {
     let bundle = bundle?;
-    Some((hash.cloned().unwrap_or_default(), bundle.provenance.from, bundle.provenance.to))
+    let base = Some(&bundle.provenance.base).filter(|b| !b.is_empty()).map(|b| Arc::from(b.as_str()));
+    Some((base.or_else(|| hash.cloned()).unwrap_or_default(), bundle.provenance.from, bundle.provenance.to))
 }
 
 /// What each monitor's calibration says of the delay of a drift.
@@ -491,20 +474,25 @@ impl Latencies {
 /// Fields are only ever appended to the state, and a zero is an empty one: what an older program has kept reads as if it had them.
 fn read_state(bytes: &[u8]) -> Result<CoreState, postcard::Error> {
     // One byte a field.
-    const APPENDED: usize = 1;
-    match postcard::from_bytes(bytes) {
-        Err(postcard::Error::DeserializeUnexpectedEnd) => postcard::from_bytes(&[bytes, &[0; APPENDED]].concat()),
-        read => read,
+    const APPENDED: usize = 2;
+    let mut padded = bytes.to_vec();
+    for _ in 0..APPENDED {
+        match postcard::from_bytes(&padded) {
+            Err(postcard::Error::DeserializeUnexpectedEnd) => padded.push(0),
+            read => return read,
+        }
     }
+    postcard::from_bytes(&padded)
 }
 
 /// Puts a core where it stopped: its state, and the judged rows that its windows held.
 pub fn resume(core: &mut MachineCore, state: &[u8], rows: &[FeatureRow]) -> Result<(), postcard::Error> {
     let state = read_state(state)?;
+    core.restore_forgotten(&state);
     // Rows in order, of which each window keeps its newest.
     for row in rows.iter().filter(|r| r.flags.judged) {
         if let Some(slot) = row.regime {
-            core.restore_row(slot, row.time, &row.features, &row.scores);
+            core.restore_row(row.row, slot, row.time, &row.features, &row.scores);
         }
     }
     core.restore(&state);
@@ -527,8 +515,9 @@ mod tests {
         let state = MachineCore::new(machine, "".into(), "M".into(), None).unwrap().state();
         let bytes = postcard::to_stdvec(&state).unwrap();
         assert_eq!(read_state(&bytes).unwrap(), state);
-        // No labels are one byte at the end.
+        // No orders and no labels are a byte each at the end.
         assert_eq!(read_state(&bytes[..bytes.len() - 1]).unwrap(), state);
+        assert_eq!(read_state(&bytes[..bytes.len() - 2]).unwrap(), state);
         assert!(read_state(&[0xFF; 8]).is_err());
     }
 }

@@ -304,6 +304,9 @@ pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
         EventKind::Statement { .. } => "statement",
         EventKind::Refused { .. } => "refused",
         EventKind::Session { .. } => "session",
+        EventKind::Command { .. } => "command",
+        EventKind::ReferenceChanged { .. } => "reference_changed",
+        EventKind::Label { .. } => "label",
     };
     put("event", json!(name));
     for key in ["monitor", "status", "regime", "feature", "value", "threshold"] {
@@ -395,6 +398,34 @@ pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
             put("error_rate", number(*error_rate));
             put("reference_error_rate", number(*reference));
             put("estimated_error_rate", number(*estimate));
+        }
+        EventKind::Command { command, path, via: _, arguments, user, operator, old, new, result, refused } => {
+            put("command", json!(&**command));
+            put("path", json!(&**path));
+            put("arguments", arguments.iter().map(|(name, value)| (name.to_string(), json!(value.to_string()))).collect());
+            put("user", json!(&**user));
+            put("operator", json!(&**operator));
+            put("old", json!(old));
+            put("new", json!(new));
+            put("result", json!(result));
+            put("refused", json!(refused));
+        }
+        EventKind::ReferenceChanged { regime, old, new, reason, user } => {
+            put("regime", json!(&**regime));
+            put("old", json!(&**old));
+            put("new", json!(&**new));
+            put("reason", json!(reason));
+            put("user", json!(&**user));
+        }
+        EventKind::Label { prediction, from, to, class, value, comment, user, operator } => {
+            put("value", number(Some(*value)));
+            put("prediction", json!(&**prediction));
+            put("from", time(*from, base));
+            put("to", time(*to, base));
+            put("class", json!(class));
+            put("comment", json!(comment));
+            put("user", json!(&**user));
+            put("operator", json!(&**operator));
         }
     }
     Json::Object(object)

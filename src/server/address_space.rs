@@ -9,10 +9,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use opcua::nodes::{AccessLevel, NodeBase};
+use opcua::nodes::NodeBase;
 use opcua::server::address_space::AddressSpace;
 use opcua::types::{DataTypeId, DateTime, ExtensionObject, LocalizedText, NamespaceMap, ObjectId, Range};
 
+use super::commands::{self, MethodInfo};
 use super::history::{Kept, kept};
 use super::instantiate::{Instantiator, Shape, VariableInfo, data_type_of, join, node_id};
 use super::units::engineering_units;
@@ -20,7 +21,7 @@ use super::{INSTANCES, INSTANCES_URI, ParameterSpec, ServerError, TYPES, TYPES_U
 use crate::config::{
     Conditioning, Config, MachineConfig, ModelConfig, MonitorConfig, Origin, SettingConfig, SignalConfig, SourceConfig, SourceKind,
 };
-use crate::types::{DriftKind, Scalar, ScalarKind};
+use crate::types::{DriftKind, GATEWAY, Scalar, ScalarKind};
 use crate::wire::opcua::from_scalar;
 
 /// The ten nodes an HMI screen needs first.
@@ -61,6 +62,9 @@ pub(super) struct Prepared {
     pub(super) variables: HashMap<Arc<str>, VariableInfo>,
     pub(super) parameters: HashMap<Arc<str>, ParameterSpec>,
     pub(super) kept: Kept,
+    pub(super) methods: HashMap<Arc<str>, MethodInfo>,
+    /// Variables of command interfaces that can be written.
+    pub(super) requests: Vec<ParameterSpec>,
 }
 
 /// Imports the types and makes every instance that the configuration asks for.
@@ -91,9 +95,13 @@ pub(super) fn build(config: &Config, parameters: &[ParameterSpec]) -> Result<Pre
     }
     let kept = kept(config, nodes.variables());
     nodes.describe_histories(&kept);
-    let variables = nodes.finish();
+    let mut requests = commands::prepare(&mut nodes, GATEWAY)?;
+    for machine in &config.machines {
+        requests.extend(commands::prepare(&mut nodes, &machine.name)?);
+    }
+    let (variables, methods) = nodes.finish();
     let parameters = parameters.iter().map(|spec| (Arc::clone(&spec.path), spec.clone())).collect();
-    Ok(Prepared { space, variables, parameters, kept })
+    Ok(Prepared { space, variables, parameters, kept, methods, requests })
 }
 
 fn gateway(nodes: &mut Instantiator<'_>, config: &Config) -> Result<(), ServerError> {
@@ -276,10 +284,8 @@ fn add_parameter(nodes: &mut Instantiator<'_>, spec: &ParameterSpec) -> Result<(
     if unit.is_some() {
         nodes.set(&join(path, "EngineeringUnits"), engineering_units(spec.unit))?;
     }
+    nodes.writable(path)?;
     nodes.change(path, |variable| {
-        let access = AccessLevel::CURRENT_READ | AccessLevel::CURRENT_WRITE;
-        variable.set_access_level(access);
-        variable.set_user_access_level(access);
         if !spec.description.is_empty() {
             variable.set_description(LocalizedText::from(spec.description));
         }

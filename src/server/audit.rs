@@ -77,6 +77,13 @@ impl Audit {
     }
 }
 
+/// Keeps what was refused before it reached the owner of the state, who would have kept it.
+pub(super) fn keep(audit: &AuditSender, kind: EventKind) {
+    if let Err(error) = audit.try_send(kind) {
+        tracing::warn!("an audit event is lost: {error}");
+    }
+}
+
 /// A text from outside, short and in printable ASCII.
 fn plain(text: &str) -> Arc<str> {
     text.chars().take(TEXT).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect::<String>().into()

@@ -261,7 +261,14 @@ impl NodeManager for Guarded {
         let caller = self.caller(context);
         // A method that is none of ours: the nodes say so themselves.
         let allowed = |call: &MethodCall| self.called(call).is_none_or(|path| caller.ask(&path, Action::Call));
-        let mut passed = admitted(calls, allowed, |call| call.set_status(DENIED));
-        self.inner.call(context, &mut passed).await
+        let passed = admitted(calls, allowed, |call| call.set_status(DENIED));
+        let (mut by_type, mut own): (Vec<_>, Vec<_>) = passed.into_iter().partition(|call| call.method_id().namespace == TYPES);
+        for call in &mut by_type {
+            // The stack knows methods by their instances only.
+            if let Some(path) = self.called(call) {
+                self.inner.inner().call_path(context, &path, call).await;
+            }
+        }
+        self.inner.call(context, &mut own).await
     }
 }

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use opcua::nodes::{Base, DefaultTypeTree, EventNotifier, NodeBase, NodeType, Object, Variable};
+use opcua::nodes::{Base, DefaultTypeTree, EventNotifier, Method, NodeBase, NodeType, Object, Variable};
 use opcua::server::address_space::{AccessLevel, AddressSpace};
 use opcua::types::{
-    BrowseDirection, DataEncoding, DataTypeId, DataValue, DateTime, EnumValueType, LocalizedText, NodeClass, NodeId, NumericRange,
-    ObjectId, ObjectTypeId, QualifiedName, ReferenceTypeId, StatusCode, TimestampsToReturn, UAString, VariableTypeId, Variant,
+    Argument, BrowseDirection, DataEncoding, DataTypeId, DataValue, DateTime, EnumValueType, LocalizedText, NodeClass, NodeId,
+    NumericRange, ObjectId, ObjectTypeId, QualifiedName, ReferenceTypeId, StatusCode, TimestampsToReturn, UAString, VariableTypeId,
+    Variant,
 };
 
 use super::address_space::{SLOPED, STEPPED};
+use super::commands::MethodInfo;
 use super::history::Kept;
 use super::nodeset::Types;
 use super::{INSTANCES, ServerError, TYPES};
@@ -78,6 +80,7 @@ pub(super) struct Instantiator<'a> {
     space: &'a mut AddressSpace,
     types: &'a Types,
     variables: HashMap<Arc<str>, VariableInfo>,
+    methods: HashMap<Arc<str>, MethodInfo>,
     parameter_type: NodeId,
     start: DateTime,
     /// Look-ups follow exact reference types only, so no type tree is needed.
@@ -88,11 +91,12 @@ impl<'a> Instantiator<'a> {
     pub(super) fn new(space: &'a mut AddressSpace, types: &'a Types) -> Result<Self, ServerError> {
         let parameter_type = types.get("ConfigParameterType")?;
         let (variables, start, no_tree) = (HashMap::new(), DateTime::now(), DefaultTypeTree::new());
-        Ok(Self { space, types, variables, parameter_type, start, no_tree })
+        Ok(Self { space, types, variables, methods: HashMap::new(), parameter_type, start, no_tree })
     }
 
-    pub(super) fn finish(self) -> HashMap<Arc<str>, VariableInfo> {
-        self.variables
+    /// What was made: variables and methods by their paths.
+    pub(super) fn finish(self) -> (HashMap<Arc<str>, VariableInfo>, HashMap<Arc<str>, MethodInfo>) {
+        (self.variables, self.methods)
     }
 
     pub(super) fn exists(&self, path: &str) -> bool {
@@ -164,6 +168,15 @@ impl<'a> Instantiator<'a> {
             }
             _ => Err(ServerError::MissingNode(path.to_string())),
         }
+    }
+
+    /// Clients may write it.
+    pub(super) fn writable(&mut self, path: &str) -> Result<(), ServerError> {
+        self.change(path, |variable| {
+            let access = AccessLevel::CURRENT_READ | AccessLevel::CURRENT_WRITE;
+            variable.set_access_level(access);
+            variable.set_user_access_level(access);
+        })
     }
 
     /// Narrows the open type that a declaration leaves to its instances.
@@ -281,6 +294,22 @@ impl<'a> Instantiator<'a> {
                 };
                 self.insert_variable(&child, display, shape, value);
             }
+            Some(NodeType::Method(method)) => {
+                let base = Base::new_full(
+                    node_id(&path),
+                    NodeClass::Method,
+                    declaration.name.clone(),
+                    method.display_name().clone(),
+                    method.description().cloned(),
+                    None,
+                    None,
+                );
+                self.space.insert::<_, NodeId>(Method::new_full(base, true, true), None);
+                self.space.insert_reference(&node_id(parent), &node_id(&path), declaration.reference.clone());
+                self.children(&declaration.id, &path);
+                self.remember_method(&path);
+                return;
+            }
             _ => return,
         }
         self.children(&declaration.id, &path);
@@ -344,6 +373,29 @@ impl<'a> Instantiator<'a> {
         }
     }
 
+    /// Notes a method, once its arguments exist. One with other than plain arguments is none that we can call.
+    fn remember_method(&mut self, path: &str) {
+        let inputs: Option<Vec<_>> = self
+            .arguments(&join(path, "InputArguments"))
+            .into_iter()
+            .map(|a| Some((a.name.as_ref().into(), kind_of(&a.data_type)?)))
+            .collect();
+        let outputs = self.arguments(&join(path, "OutputArguments")).len();
+        if let Some(inputs) = inputs {
+            self.methods.insert(path.into(), MethodInfo { inputs, outputs });
+        }
+    }
+
+    fn arguments(&self, path: &str) -> Vec<Argument> {
+        let Some(NodeType::Variable(variable)) = self.space.find((INSTANCES, path)) else { return Vec::new() };
+        let Some(Variant::Array(array)) = declared_value(variable) else { return Vec::new() };
+        let argument = |value: &Variant| match value {
+            Variant::ExtensionObject(object) => object.inner_as::<Argument>().cloned(),
+            _ => None,
+        };
+        array.values.iter().filter_map(argument).collect()
+    }
+
     fn code_names(&self, enum_values: &str) -> Arc<[(i64, UAString)]> {
         let Some(NodeType::Variable(variable)) = self.space.find((INSTANCES, enum_values)) else { return Arc::default() };
         let Some(Variant::Array(array)) = declared_value(variable) else { return Arc::default() };
@@ -373,13 +425,16 @@ impl<'a> Instantiator<'a> {
             id: id.clone(),
             reference: reference.clone(),
             name: self.space.find(id)?.as_node().browse_name().clone(),
-            type_definition: self.target(id, ReferenceTypeId::HasTypeDefinition, BrowseDirection::Forward)?,
+            type_definition: match self.space.find(id)? {
+                NodeType::Method(_) => NodeId::null(),
+                _ => self.target(id, ReferenceTypeId::HasTypeDefinition, BrowseDirection::Forward)?,
+            },
             mandatory: rule == ObjectId::ModellingRule_Mandatory,
         })
     }
 }
 
-/// A child as a type declares it. Methods have no type definition and so are none: they come with the methods' code.
+/// A child as a type declares it. Methods have no type definition: theirs is null.
 struct Declaration {
     id: NodeId,
     reference: NodeId,

@@ -14,6 +14,7 @@ mod access;
 mod address_space;
 mod audit;
 mod certificate;
+mod commands;
 mod core_nodes;
 #[cfg(test)]
 mod fixture;
@@ -60,6 +61,7 @@ pub use self::audit::AuditSender;
 use self::access::Gatekeeper;
 use self::address_space::Prepared;
 use self::audit::Audit;
+use self::commands::Interfaces;
 use self::core_nodes::CoreNodesBuilder;
 use self::guard::{Guarded, GuardedBuilder};
 use self::history::{Histories, Recorder};
@@ -69,7 +71,7 @@ use self::relay::{Bounds, Opening, Peers, Relay};
 use self::run::Publisher;
 use crate::config::{Config, ServerConfig};
 use crate::store::{Store, StoreMessage};
-use crate::types::{Quality, Scalar, ScalarKind, Timestamp};
+use crate::types::{Answer, Command, Quality, Refusal, Scalar, ScalarKind, Timestamp, Via};
 use crate::users::UserList;
 
 /// Namespace index of the instances: HMI projects store it as a number, so it is fixed for ever.
@@ -107,7 +109,7 @@ pub struct ServerInput {
     pub open_on: Option<SocketAddr>,
     /// New values; see [`UpdateSender`].
     pub updates: mpsc::Receiver<Vec<NodeUpdate>>,
-    /// Where writes go to be decided.
+    /// Where writes and commands go to be decided.
     pub commands: CommandSender,
     /// The past of variables.
     pub store: Arc<dyn Store>,
@@ -157,7 +159,7 @@ pub async fn start(input: ServerInput) -> Result<RunningServer, ServerError> {
     let inner_address = inner.local_addr().map_err(ServerError::Listener)?;
     let token = input.stop.child_token();
     let bounds = relay_bounds(&input.config.server);
-    let gatekeeper = Arc::new(Gatekeeper::new(input.access, Arc::clone(&input.users), Audit::new(input.audit), Peers::new(bounds)));
+    let gatekeeper = Arc::new(Gatekeeper::new(input.access, Arc::clone(&input.users), Audit::new(input.audit.clone()), Peers::new(bounds)));
     let relay = Relay {
         peers: Arc::clone(&gatekeeper.peers),
         audit: Arc::clone(&gatekeeper.audit),
@@ -175,6 +177,7 @@ pub async fn start(input: ServerInput) -> Result<RunningServer, ServerError> {
         commands: input.commands,
         store: input.store,
         records: input.records,
+        audit: input.audit,
         token: token.clone(),
     };
     let endpoint = settings.endpoint_url();
@@ -197,6 +200,7 @@ struct Settings {
     commands: CommandSender,
     store: Arc<dyn Store>,
     records: mpsc::Sender<StoreMessage>,
+    audit: AuditSender,
     token: CancellationToken,
 }
 
@@ -204,11 +208,13 @@ impl Settings {
     fn build(self) -> Result<(Server, Publisher), ServerError> {
         let uri = &self.config.server.application_uri;
         certificate::ensure(&self.pki_dir, uri)?;
-        let Prepared { space, variables, parameters, kept } = address_space::build(&self.config, &self.parameters)?;
+        let Prepared { space, variables, parameters, kept, methods, requests } = address_space::build(&self.config, &self.parameters)?;
         let recorder = Recorder::new(self.store.as_ref(), self.records.clone());
-        let shared = Arc::new(Shared { variables, parameters, items: Default::default(), recorder });
+        let (interfaces, late) = Interfaces::new(requests);
+        let shared = Arc::new(Shared { variables, parameters, methods, interfaces, items: Default::default(), recorder });
         let histories = Histories::new(Arc::clone(&self.store), kept);
-        let nodes = GatewayNodes { shared: Arc::clone(&shared), commands: self.commands.clone(), histories };
+        let (commands, audit) = (self.commands.clone(), self.audit.clone());
+        let nodes = GatewayNodes { shared: Arc::clone(&shared), commands, audit, histories };
         let adopt = move |context: ServerContext, own: &mut AddressSpace| {
             // In this order: the indices depend on it.
             let mut tree = context.type_tree.write();
@@ -226,7 +232,7 @@ impl Settings {
             .with_node_manager(DiagnosticsNodeManagerBuilder)
             .with_node_manager(guarded);
         let (server, handle) = builder.build().map_err(ServerError::Build)?;
-        let publisher = publisher(&handle, shared, self.gatekeeper, self.pki_dir)?;
+        let publisher = publisher(&handle, shared, self.gatekeeper, self.pki_dir, late)?;
         Ok((server, publisher))
     }
 
@@ -268,7 +274,13 @@ impl Settings {
 }
 
 /// The publisher into the address space that the vendor's server has taken over.
-fn publisher(handle: &ServerHandle, shared: Arc<Shared>, gatekeeper: Arc<Gatekeeper>, pki_dir: PathBuf) -> Result<Publisher, ServerError> {
+fn publisher(
+    handle: &ServerHandle,
+    shared: Arc<Shared>,
+    gatekeeper: Arc<Gatekeeper>,
+    pki_dir: PathBuf,
+    late: mpsc::Receiver<Vec<NodeUpdate>>,
+) -> Result<Publisher, ServerError> {
     let indices = [INSTANCES_URI, TYPES_URI].map(|uri| handle.get_namespace_index(uri));
     let manager = handle.node_managers().get_of_type::<Guarded>();
     match (indices, manager) {
@@ -278,6 +290,7 @@ fn publisher(handle: &ServerHandle, shared: Arc<Shared>, gatekeeper: Arc<Gatekee
             pki_dir,
             subscriptions: Arc::clone(handle.subscriptions()),
             shared,
+            late,
             info: Arc::clone(handle.info()),
         }),
         _ => Err(ServerError::Namespaces),
@@ -339,40 +352,18 @@ pub struct ParameterSpec {
     pub description: &'static str,
 }
 
-/// What an operator, an engineer or a program asks for. One list for variables, methods and the command line.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Command {
-    /// Write a tunable parameter.
-    SetParameter { path: Arc<str>, value: Scalar },
-    /// Back to the configuration file's value.
-    ResetParameter { path: Arc<str> },
-    /// The data of a retraining buffer was fetched: its slot is free again.
-    ReleaseBuffer { machine: u16, slot: u16 },
-}
-
 /// A command with who asked and where the answer goes.
 #[derive(Debug)]
 pub struct CommandRequest {
+    /// Name of the machine, or [`GATEWAY`](crate::types::GATEWAY).
+    pub target: Arc<str>,
     pub command: Command,
+    /// Of the session.
     pub user: Arc<str>,
-    pub reply: oneshot::Sender<Result<(), Refusal>>,
-}
-
-/// Why nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// BadOutOfRange
-    #[error("{0}")]
-    OutOfRange(String),
-    /// BadTypeMismatch
-    #[error("{0}")]
-    TypeMismatch(String),
-    /// BadInvalidState
-    #[error("{0}")]
-    InvalidState(String),
-    /// BadNodeIdUnknown
-    #[error("{0}")]
-    Unknown(String),
+    /// The name that a shared screen claims; empty for none.
+    pub operator: Arc<str>,
+    pub via: Via,
+    pub reply: oneshot::Sender<Result<Answer, Refusal>>,
 }
 
 /// Bounded; full = the sender waits (commands are rare).

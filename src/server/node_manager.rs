@@ -9,7 +9,7 @@ use opcua::server::address_space::{AddressSpace, user_access_level};
 use opcua::server::diagnostics::NamespaceMetadata;
 use opcua::server::node_manager::memory::InMemoryNodeManagerImpl;
 use opcua::server::node_manager::{
-    HistoryNode, MonitoredItemRef, MonitoredItemUpdateRef, ParsedWriteValue, RequestContext, ServerContext, WriteNode,
+    HistoryNode, MethodCall, MonitoredItemRef, MonitoredItemUpdateRef, ParsedWriteValue, RequestContext, ServerContext, WriteNode,
 };
 use opcua::sync::RwLock;
 use opcua::types::{
@@ -18,21 +18,27 @@ use opcua::types::{
 };
 
 use super::access::user_name;
+use super::audit;
+use super::commands;
 use super::history::Histories;
 use super::parameter::{self, ANSWER_TIMEOUT, Rejection};
 use super::publish::{Shared, Values, current, now, own};
-use super::{CommandSender, INSTANCES, INSTANCES_URI, NodeUpdate, ParameterSpec, TYPES, TYPES_URI};
-use crate::types::Scalar;
+use super::{AuditSender, CommandSender, INSTANCES, INSTANCES_URI, NodeUpdate, ParameterSpec, TYPES, TYPES_URI};
+use crate::types::{EventKind, Scalar};
 
 pub(super) struct GatewayNodes {
     pub(super) shared: Arc<Shared>,
     pub(super) commands: CommandSender,
     pub(super) histories: Histories,
+    pub(super) audit: AuditSender,
 }
 
 impl GatewayNodes {
     /// One written value. The lock of the address space is not held while the owner of the state decides.
     async fn write_one(&self, context: &RequestContext, space: &RwLock<AddressSpace>, written: &ParsedWriteValue) -> StatusCode {
+        if let Some(status) = commands::write(self, context, space, written).await {
+            return status;
+        }
         let spec = match self.writable(context, space, written) {
             Ok(spec) => spec,
             Err(status) => return status,
@@ -43,11 +49,40 @@ impl GatewayNodes {
                 let answer = parameter::submit(&self.commands, Arc::clone(&spec.path), value.clone(), user, ANSWER_TIMEOUT).await;
                 answer.map(|()| value)
             }
-            Err(rejection) => Err(rejection),
+            Err(rejection) => {
+                self.keep_refused(space, spec, written, user, &rejection);
+                Err(rejection)
+            }
         };
         let values = Values { space, subscriptions: &context.subscriptions, shared: &self.shared };
         values.set(&consequences(spec, user, &result, revision(space)));
         result.map_or_else(|rejection| rejection.status, |_| StatusCode::Good)
+    }
+
+    /// A called method by the path of its instance; one that is none of ours is left alone.
+    pub(super) async fn call_path(&self, context: &RequestContext, path: &str, call: &mut MethodCall) {
+        if let Some((path, info)) = self.shared.methods.get_key_value(path) {
+            commands::call(self, context, path, info, call).await;
+        }
+    }
+
+    /// A write that never reached the owner is kept all the same.
+    fn keep_refused(
+        &self,
+        space: &RwLock<AddressSpace>,
+        spec: &ParameterSpec,
+        written: &ParsedWriteValue,
+        user: &str,
+        rejection: &Rejection,
+    ) {
+        let old = match space.read().find((INSTANCES, &*spec.path)) {
+            Some(NodeType::Variable(variable)) => current(variable).value.map(|v| v.to_string()).unwrap_or_default(),
+            _ => String::new(),
+        };
+        let new = written.value.value.as_ref().map(ToString::to_string).unwrap_or_default();
+        let refused = Some(rejection.text.clone());
+        let kind = EventKind::Parameter { path: Arc::clone(&spec.path), old, new, user: user.into(), refused };
+        audit::keep(&self.audit, kind);
     }
 
     /// The parameter behind a node, if there is one that this session may write.
@@ -188,6 +223,21 @@ impl InMemoryNodeManagerImpl for GatewayNodes {
         timestamps: TimestampsToReturn,
     ) -> Result<(), StatusCode> {
         self.histories.processed(details, nodes, timestamps).await
+    }
+
+    /// The methods of the information model; others are left to whoever has them.
+    async fn call(
+        &self,
+        context: &RequestContext,
+        _space: &RwLock<AddressSpace>,
+        calls: &mut [&mut &mut MethodCall],
+    ) -> Result<(), StatusCode> {
+        for call in calls {
+            if let Some(path) = instance_path(call.method_id()).map(str::to_string) {
+                self.call_path(context, &path, call).await;
+            }
+        }
+        Ok(())
     }
 
     /// In order: two writes of one request to one node leave the second value.

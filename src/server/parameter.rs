@@ -6,8 +6,8 @@ use std::time::Duration;
 use opcua::types::{DataValue, NumericRange, StatusCode};
 use tokio::sync::oneshot;
 
-use super::{Command, CommandRequest, CommandSender, ParameterSpec, Refusal};
-use crate::types::{Scalar, ScalarKind};
+use super::{CommandRequest, CommandSender, ParameterSpec};
+use crate::types::{Answer, Command, Refusal, Scalar, ScalarKind, Via};
 use crate::wire::opcua::to_scalar;
 
 /// Longest wait for the owner of the state.
@@ -21,7 +21,7 @@ pub(super) struct Rejection {
 }
 
 impl Rejection {
-    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
         Self { status, text: text.into() }
     }
 }
@@ -33,6 +33,9 @@ impl From<Refusal> for Rejection {
             Refusal::TypeMismatch(_) => StatusCode::BadTypeMismatch,
             Refusal::InvalidState(_) => StatusCode::BadInvalidState,
             Refusal::Unknown(_) => StatusCode::BadNodeIdUnknown,
+            Refusal::NotSupported(_) => StatusCode::BadNotSupported,
+            Refusal::Denied(_) => StatusCode::BadUserAccessDenied,
+            Refusal::Argument { .. } => StatusCode::BadInvalidArgument,
         };
         Self::new(status, refusal.to_string())
     }
@@ -84,16 +87,59 @@ pub(super) async fn submit(
     user: &str,
     patience: Duration,
 ) -> Result<(), Rejection> {
+    let target = path.split('.').next().unwrap_or_default().into();
+    let ask = Ask { target, command: Command::SetParameter { path, value }, user: user.into(), operator: "".into(), via: Via::Variables };
+    ask_owner(commands, ask, patience).await.map(|_| ()).map_err(Rejection::from)
+}
+
+/// A command on its way to the owner of the state.
+pub(super) struct Ask {
+    pub(super) target: Arc<str>,
+    pub(super) command: Command,
+    pub(super) user: Arc<str>,
+    pub(super) operator: Arc<str>,
+    pub(super) via: Via,
+}
+
+/// Why there is no good answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Unanswered {
+    Refused(Refusal),
+    Stopping,
+    Late,
+}
+
+impl std::fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Stopping => f.write_str("the gateway is stopping"),
+            Self::Late => f.write_str("the gateway did not answer in time: read the value back"),
+        }
+    }
+}
+
+impl From<Unanswered> for Rejection {
+    fn from(why: Unanswered) -> Self {
+        let text = why.to_string();
+        match why {
+            Unanswered::Refused(refusal) => refusal.into(),
+            Unanswered::Stopping => Self::new(StatusCode::BadShutdown, text),
+            Unanswered::Late => Self::new(StatusCode::BadTimeout, text),
+        }
+    }
+}
+
+/// Asks the owner of the state, and waits for its answer at most `patience`.
+pub(super) async fn ask_owner(commands: &CommandSender, ask: Ask, patience: Duration) -> Result<Answer, Unanswered> {
     let (reply, answer) = oneshot::channel();
-    let request = CommandRequest { command: Command::SetParameter { path, value }, user: user.into(), reply };
-    let stopping = || Rejection::new(StatusCode::BadShutdown, "the gateway is stopping");
+    let Ask { target, command, user, operator, via } = ask;
+    let request = CommandRequest { target, command, user, operator, via, reply };
     let exchange = async {
-        commands.send(request).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?.map_err(Rejection::from)
+        commands.send(request).await.map_err(|_| Unanswered::Stopping)?;
+        answer.await.map_err(|_| Unanswered::Stopping)?.map_err(Unanswered::Refused)
     };
-    tokio::time::timeout(patience, exchange)
-        .await
-        .unwrap_or_else(|_| Err(Rejection::new(StatusCode::BadTimeout, "the gateway did not answer in time: read the value back")))
+    tokio::time::timeout(patience, exchange).await.unwrap_or(Err(Unanswered::Late))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use opcua::server::address_space::{AddressSpace, NodeType};
 use opcua::sync::{Mutex, RwLock};
 use opcua::types::{AttributeId, DataEncoding, DataValue, NodeId, NumericRange, TimestampsToReturn, Variant};
 
+use super::commands::{Interfaces, MethodInfo};
 use super::history::Recorder;
 use super::instantiate::{VariableInfo, node_id};
 use super::items::Items;
@@ -20,6 +21,9 @@ use crate::wire::opcua::{data_value, from_date_time};
 pub(super) struct Shared {
     pub(super) variables: HashMap<Arc<str>, VariableInfo>,
     pub(super) parameters: HashMap<Arc<str>, ParameterSpec>,
+    /// Methods of ours, by the path of their instance.
+    pub(super) methods: HashMap<Arc<str>, MethodInfo>,
+    pub(super) interfaces: Interfaces,
     /// Taken after the lock of the address space, never before.
     pub(super) items: Mutex<Items>,
     pub(super) recorder: Recorder,

@@ -68,11 +68,11 @@ const TABLE: &[Rule] = &[
     rule("*.Buffers.*.AcknowledgeBuffer", &[Call], OPERATE_CALL),
     // Thresholds, references, buffers, models.
     rule("*.Regimes.MinReferenceRows|FreezeAfterLearning|AutoLearnNewRegime", &[Write], ENGINEER),
-    rule("*.Regimes.StartReferenceLearning|FreezeReference|AcceptDriftAsNewReference|DiscardReference", &[Call], ENGINEER),
+    rule("*.Regimes.StartReferenceLearning|FreezeReference|AcceptDriftAsNewReference|DiscardReference|RestoreReference", &[Call], ENGINEER),
     rule("**.DataDrift|PredictionDrift|PerformanceDrift.T1|T2|T3|T4.Threshold", &[Write], ENGINEER),
     rule("**.DataDrift|PredictionDrift|PerformanceDrift.Enabled|WindowRows|Hop|ConsecutiveLimit|Budget", &[Write], ENGINEER),
     rule("**.DataDrift|PredictionDrift|PerformanceDrift.ResetMonitor", &[Call], ENGINEER),
-    rule("*.Drift.Rebaseline", &[Call], ENGINEER),
+    rule("*.Drift.Rebaseline|RestoreBaseline", &[Call], ENGINEER),
     rule("*.Models.*.Inference.ScoreThreshold|LatencyBudget", &[Write], ENGINEER),
     rule("*.Models.*.ConfirmModel|RollbackModel", &[Call], ENGINEER),
     rule("*.Buffers.*.TargetRows|ExportFormat", &[Write], ENGINEER),
@@ -84,6 +84,7 @@ const TABLE: &[Rule] = &[
     rule("*.Models.*.ConfirmationTimeout", &[Write], CONFIGURE),
     rule("*.Models.*.ActivateModel", &[Call], CONFIGURE),
     rule("**.Configuration.ReloadConfig", &[Call], CONFIGURE),
+    rule("**.Configuration.ResetParameter", &[Call], ENGINEER),
     rule("**.Configuration.Revision|Hash|LastChangedTime|LastChangedBy|LastErrorText|RestartPending", &[Write], NOBODY),
     rule("**.Configuration.*", &[Write], CONFIGURE),
     // Members of standard types.
@@ -119,7 +120,6 @@ fn fits(pattern: &str, path: &str) -> bool {
 ///
 /// Reads, writes, calls, history and subscriptions of our own nodes are checked before they reach [`super::GatewayNodes`]; ask here
 /// where a standard node leads to one of ours: conditions, events of the Server object, files.
-#[allow(dead_code, reason = "asked by those parts of the server that handle standard nodes")]
 pub(super) fn allowed(context: &RequestContext, path: &str, action: Action) -> bool {
     if context.token.is_anonymous() && context.session.read().message_security_mode() != MessageSecurityMode::None {
         return false;

@@ -80,13 +80,15 @@ pub(super) struct Publisher {
     pub(super) space: Arc<RwLock<AddressSpace>>,
     pub(super) subscriptions: Arc<SubscriptionCache>,
     pub(super) shared: Arc<Shared>,
+    /// Results of commands that came after their write had ended.
+    pub(super) late: mpsc::Receiver<Vec<NodeUpdate>>,
     pub(super) info: Arc<ServerInfo>,
     pub(super) gatekeeper: Arc<Gatekeeper>,
     pub(super) pki_dir: PathBuf,
 }
 
 impl Publisher {
-    async fn run(self, mut updates: mpsc::Receiver<Vec<NodeUpdate>>, stop: &CancellationToken) {
+    async fn run(mut self, mut updates: mpsc::Receiver<Vec<NodeUpdate>>, stop: &CancellationToken) {
         let (started, mut beats, mut misfits) = (Instant::now(), 0u32, Misfits::default());
         let mut beat = tokio::time::interval(Duration::from_secs(1));
         beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -98,6 +100,7 @@ impl Publisher {
                     Some(batch) => misfits.note(&self.values().set(&more(batch, &mut updates))),
                     None => open = false,
                 },
+                Some(batch) = self.late.recv() => misfits.note(&self.values().set(&batch)),
                 _ = beat.tick() => {
                     beats = beats.wrapping_add(1);
                     self.values().set(&self.vital_signs(beats, started));
@@ -113,6 +116,13 @@ impl Publisher {
             }
         }
         self.shared.recorder.close();
+        self.late.close();
+        let tasks = &self.shared.interfaces.tasks;
+        tasks.close();
+        // Their owners are stopping: what they wait for comes or ends.
+        if tokio::time::timeout(STOP_DEADLINE, tasks.wait()).await.is_err() {
+            tracing::warn!("some commands did not end within {} s of the stop", STOP_DEADLINE.as_secs());
+        }
         if misfits.count > 0 {
             tracing::warn!("{} values fitted no node and were not published", misfits.count);
         }

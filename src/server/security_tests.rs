@@ -55,7 +55,7 @@ async fn roles_decide_what_a_user_may_write() {
     let written = tokio::spawn(async move { write(&engineer, THRESHOLD, 0.5).await });
     let request = bench.commands.recv().await.unwrap();
     assert_eq!(&*request.user, "engineer");
-    request.reply.send(Ok(())).unwrap();
+    request.reply.send(Ok(Answer::default())).unwrap();
     assert_eq!(written.await.unwrap(), StatusCode::Good);
     bench.stop().await;
 }

@@ -1,5 +1,7 @@
 //! The whole server, seen by a client over the wire.
 
+mod commands;
+
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -79,8 +81,8 @@ impl Bench {
             config: Arc::new(config),
             parameters: fixture::parameters(),
             access,
-            users: Arc::new(demo_users().unwrap()),
             audit: audit_sender,
+            users: Arc::new(demo_users().unwrap()),
             pki_dir: dir.path().join("pki"),
             listener,
             open_on: None,
@@ -363,7 +365,7 @@ async fn an_accepted_write_shows_everywhere() {
         let request = bench.commands.recv().await.unwrap();
         assert_eq!(request.command, Command::SetParameter { path: path.into(), value: Scalar::F64(0.01) });
         assert_eq!(&*request.user, "anonymous");
-        request.reply.send(Ok(())).unwrap();
+        request.reply.send(Ok(Answer::default())).unwrap();
     };
     let (status, ()) = tokio::join!(write(&session, path, 0.01), owner);
     assert_eq!(status, StatusCode::Good);
@@ -402,7 +404,7 @@ async fn a_refused_write_changes_nothing_but_the_error_text() {
     assert_eq!(value_of(&session, path).await, 0.05.into());
     assert_eq!(value_of(&session, "Gateway.Configuration.Revision").await, 0u32.into());
 
-    for read_only in ["Motor1.Drift.Status", "Motor1.Drift.DataDrift.T1", "Motor1.Regimes.MinReferenceRows", "Motor1.Command.Request"] {
+    for read_only in ["Motor1.Drift.Status", "Motor1.Drift.DataDrift.T1", "Motor1.Regimes.MinReferenceRows", "Motor1.Command.State"] {
         assert_eq!(write(&session, read_only, 1u16).await, StatusCode::BadNotWritable, "{read_only}");
     }
     assert_eq!(write(&session, "Motor1.Nonsense", 1u16).await, StatusCode::BadNodeIdUnknown);
@@ -417,7 +419,7 @@ async fn the_server_answers_while_a_write_waits() {
     let request = bench.commands.recv().await.unwrap();
     bench.publish(update("Motor1.Drift.DriftIndex", Scalar::F64(0.5), Quality::Good, 1_700_000_000)).await;
     wait_for(&reader, "Motor1.Drift.DriftIndex", |v| v.value == Some(0.5.into())).await;
-    request.reply.send(Ok(())).unwrap();
+    request.reply.send(Ok(Answer::default())).unwrap();
     assert_eq!(pending.await.unwrap(), StatusCode::Good);
     bench.stop().await;
 }

@@ -9,7 +9,7 @@ use super::NodeUpdate;
 use crate::config::{FeatureKind, MachineConfig, Shape};
 use crate::types::{
     BufferState, Cause, Channel, DriftKind, DriftStatus, Event, EventKind, Health, ModelState, MonitorReport, PerformanceReport, Quality,
-    RegimePerformance, ReportState, Scalar, SourceState, Statement, Timestamp, Verdict,
+    RegimePerformance, RegimeState, ReportState, Scalar, SourceState, Statement, Timestamp, Verdict, reference_id,
 };
 
 /// Lines of the log that panels show.
@@ -24,8 +24,14 @@ pub struct Beside {
     pub source: Option<(SourceState, Timestamp)>,
     /// Rows learned and wanted.
     pub learning: Option<(usize, usize)>,
-    /// SHA-256 of the active bundle, hex, and its provenance: from, to.
+    /// SHA-256 of the active bundle as it was trained, hex, and its provenance: from, to.
     pub bundle: Option<(Arc<str>, Timestamp, Timestamp)>,
+    /// SHA-256 of the active bundle with what was changed since, hex.
+    pub bundle_hash: Arc<str>,
+    /// Command codes that are possible now, a bit each.
+    pub allowed: u32,
+    /// Labels given by people so far, and when the last one came.
+    pub labels: (u32, Timestamp),
     /// Kind of each model of the active bundle.
     pub kinds: Vec<&'static str>,
     /// Where each threshold comes from: of the data drift monitor's tests, then of each model's.
@@ -134,6 +140,9 @@ impl MachineView {
         checks(&mut w, m, &config, verdict);
         report(&mut w, m, &beside.report);
         buffers(&mut w, m, verdict);
+        w.count(|| format!("{m}.Command.AllowedRequests"), beside.allowed);
+        w.count(|| format!("{m}.Label.Labelled"), beside.labels.0);
+        w.moment(|| format!("{m}.Label.LastLabelTime"), beside.labels.1);
         let lines = w.view.lines.clone();
         for (k, line) in lines.iter().enumerate() {
             w.text(|| format!("{m}.Log.Line{:02}", k + 1), line);
@@ -302,14 +311,14 @@ fn regimes(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
     w.words(|| format!("{m}.Regimes.ActiveStateText"), regime.state.name());
     w.moment(|| format!("{m}.Regimes.ActiveSince"), regime.since);
     w.number(|| format!("{m}.Regimes.EnvelopeDistance"), regime.distance);
-    w.code(|| format!("{m}.Regimes.SlotsUsed"), verdict.regimes.iter().filter(|r| r.in_envelope).count() as u16);
+    w.code(|| format!("{m}.Regimes.SlotsUsed"), verdict.regimes.iter().filter(|r| r.in_use).count() as u16);
     w.code(|| format!("{m}.Regimes.SlotsTotal"), verdict.regimes.len() as u16);
     for (k, slot) in verdict.regimes.iter().enumerate() {
         let r = |name: &str| format!("{m}.Regimes.R{:02}.{name}", k + 1);
         let learning = beside.learning.filter(|_| k == 0);
         let learned = learning.map_or(slot.rows_learned, |(rows, _)| rows as u32);
         let required = learning.map_or(slot.rows_required, |(_, rows)| rows as u32);
-        w.flag(|| r("InUse"), slot.in_envelope);
+        w.flag(|| r("InUse"), slot.in_use);
         w.text(|| r("Key"), &slot.key);
         w.code(|| r("State"), slot.state.code());
         w.words(|| r("StateText"), slot.state.name());
@@ -319,14 +328,16 @@ fn regimes(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
         w.count(|| r("RowsLearned"), learned);
         w.count(|| r("RowsRequired"), required);
         w.number(|| r("LearnProgress"), (100.0 * f64::from(learned) / f64::from(required.max(1))).min(100.0));
-        w.flag(|| r("ReferenceFrozen"), slot.in_envelope);
+        w.flag(|| r("ReferenceFrozen"), slot.in_use && slot.state != RegimeState::Learning && slot.state != RegimeState::NoReference);
         w.moment(|| r("LastSeen"), slot.last_seen);
         w.count(|| r("Occurrences"), slot.occurrences);
-        let hash = beside.bundle.as_ref().filter(|_| slot.in_envelope);
-        let id = hash.map_or_else(String::new, |_| reference_id(beside, k));
+        let bundle = beside.bundle.as_ref().filter(|_| slot.in_use);
+        let id = bundle.map_or_else(String::new, |(base, ..)| reference_id(base, k as u16, slot.revision));
         w.words(|| r("ReferenceId"), &id);
-        w.words(|| r("ReferenceHash"), hash.map_or("", |(h, ..)| h));
-        w.moment(|| r("ReferenceTime"), hash.map_or(Timestamp::EPOCH, |(_, _, to)| *to));
+        let hash = bundle.map_or("", |(base, ..)| if slot.revision == 0 { base } else { &beside.bundle_hash });
+        w.words(|| r("ReferenceHash"), hash);
+        let trained = bundle.map_or(Timestamp::EPOCH, |(_, _, to)| *to);
+        w.moment(|| r("ReferenceTime"), if slot.revision == 0 { trained } else { slot.changed });
     }
 }
 
@@ -335,11 +346,6 @@ fn contributors(config: &MachineConfig, verdict: &Verdict) -> String {
     let name = |k: u16| config.features.get(usize::from(k)).map_or("", |f| &f.name);
     let words = verdict.contributors().into_iter().map(|(k, f)| format!("{} {}", name(k), f.direction.name()).trim_end().to_string());
     words.collect::<Vec<_>>().join(", ")
-}
-
-/// Which reference: the bundle it lies in, and its slot there.
-fn reference_id(beside: &Beside, slot: usize) -> String {
-    beside.bundle.as_ref().map_or_else(String::new, |(hash, ..)| format!("{}-R{:02}", hash.get(..12).unwrap_or(hash), slot + 1))
 }
 
 fn models(w: &mut Walk<'_>, m: &str, model: &str, k: usize, verdict: &Verdict, beside: &Beside) {
@@ -426,9 +432,9 @@ fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdi
     }
     let delay = beside.delays.get(k).cloned().unwrap_or_else(|| "".into());
     w.text(|| p("ExpectedDelay"), &delay);
-    let slot = verdict.regime.slot.filter(|_| beside.bundle.is_some());
-    let reference = slot.map_or_else(String::new, |slot| reference_id(beside, usize::from(slot)));
-    w.words(|| p("ReferenceId"), &reference);
+    let slot = verdict.regime.slot.and_then(|slot| Some((slot, verdict.regimes.get(usize::from(slot))?.revision)));
+    let reference = slot.zip(beside.bundle.as_ref()).map(|((slot, revision), (base, ..))| reference_id(base, slot, revision));
+    w.words(|| p("ReferenceId"), &reference.unwrap_or_default());
 }
 
 fn features(w: &mut Walk<'_>, m: &str, config: &MachineConfig, verdict: &Verdict) {
@@ -507,7 +513,18 @@ fn buffers(w: &mut Walk<'_>, m: &str, verdict: &Verdict) {
         w.moment(|| b("OldestRow"), buffer.oldest);
         w.moment(|| b("NewestRow"), buffer.newest);
         w.number(|| b("Span"), buffer.newest.since(buffer.oldest).as_secs_f64());
+        w.text(|| b("AcknowledgedBy"), &buffer.acknowledged_by);
+        let export = buffer.export.as_ref();
+        w.moment(|| b("LastExportTime"), export.map_or(Timestamp::EPOCH, |e| e.time));
+        w.words(|| b("LastExportFile"), export.map_or("", |e| &e.file));
+        w.maybe(|| b("LastExportRows"), export.map(|e| Scalar::U32(e.rows)));
+        w.words(|| b("LastExportHash"), export.map_or("", |e| &e.hash));
     }
+}
+
+/// Panels can show ASCII only.
+pub fn ascii(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect()
 }
 
 /// An event in one ASCII sentence, for panels, the log and the terminal; `None` where nobody needs to read it.
@@ -544,6 +561,18 @@ pub fn sentence(event: &Event) -> Option<String> {
             format!("refused: {action}{target} by {user} from {address}: {reason}")
         }
         EventKind::Session { user, address, roles } => format!("{user} has logged in from {address} as {roles}"),
+        EventKind::Command { command, user, operator, result, refused, .. } => {
+            let who = if operator.is_empty() { user.to_string() } else { format!("{operator} ({user})") };
+            match refused {
+                Some(why) => ascii(&format!("{} {command} by {who} refused: {why}", event.unit)),
+                None if result.is_empty() => ascii(&format!("{} {command} by {who}", event.unit)),
+                None => ascii(&format!("{} {command} by {who}: {result}", event.unit)),
+            }
+        }
+        EventKind::ReferenceChanged { regime, old, new, reason, user } => {
+            ascii(&format!("{} reference of {regime} {reason} by {user}: {old} -> {new}", event.unit))
+        }
+        EventKind::Label { prediction, class, user, .. } => ascii(&format!("{} label {class} for {prediction} by {user}", event.unit)),
         EventKind::Contributors { monitor, features, .. } => {
             let named: Vec<_> = features.iter().map(|f| format!("{} {} since {}", f.feature, f.direction.name(), f.since)).collect();
             format!("{} {monitor} driven by {}", event.unit, named.join(", "))

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BufferReason, BufferState, Direction, DriftStatus, RegimeState, Statement, Timestamp};
+use super::{BufferReason, BufferState, Direction, DriftStatus, RegimeState, Scalar, Statement, Timestamp, Via};
 
 /// Something that changed, at one row of one unit (machine). A line of the events file.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -77,6 +77,39 @@ pub enum EventKind {
     },
     /// A user has logged in.
     Session { user: Arc<str>, address: Arc<str>, roles: Arc<str> },
+    /// Somebody has given a command, by a method or by command variables; `refused` says why nothing was done.
+    Command {
+        /// Its name: `AcceptDriftAsNewReference`.
+        command: Arc<str>,
+        /// The method's node, also where a variable was written: `Motor1.Regimes.AcceptDriftAsNewReference`.
+        path: Arc<str>,
+        via: Via,
+        /// The method's input arguments, in order.
+        arguments: Vec<(Arc<str>, Scalar)>,
+        user: Arc<str>,
+        /// The name that a shared screen claims for whoever stands before it; empty for none.
+        operator: Arc<str>,
+        /// What the command has changed, before and after; empty where it changes no single value.
+        old: String,
+        new: String,
+        /// What was done, in words.
+        result: String,
+        refused: Option<String>,
+    },
+    /// A reference was accepted, learned anew, restored, discarded or frozen by command.
+    ReferenceChanged { regime: Arc<str>, old: Arc<str>, new: Arc<str>, reason: String, user: Arc<str> },
+    /// Somebody has said what was true: of one prediction, or of a span of time.
+    Label {
+        prediction: Arc<str>,
+        from: Timestamp,
+        to: Timestamp,
+        class: u16,
+        /// NaN where none was given.
+        value: f64,
+        comment: String,
+        user: Arc<str>,
+        operator: Arc<str>,
+    },
 }
 
 /// A feature's part in a warning or drift.

@@ -66,3 +66,28 @@ code_list! {
     /// Why a buffer collects.
     BufferReason { None = 0, DataDrift = 1, PredictionDrift = 2, OutOfEnvelope = 3, FaultDetected = 4, OperatorRequest = 5, Scheduled = 6, PerformanceDrift = 7 }
 }
+code_list! {
+    /// What a command interface is doing.
+    CommandState { Idle = 0, Busy = 1, Done = 2, Rejected = 3, Failed = 4 }
+}
+code_list! {
+    /// What can be asked for through the plain variables of a command interface.
+    CommandCode {
+        None = 0, AcknowledgeAlarms = 1, StartReferenceLearning = 2, FreezeReference = 3, AcceptDriftAsNewReference = 4,
+        DiscardReference = 5, SuspendMonitoring = 6, ResumeMonitoring = 7, RestoreReference = 8, RestoreBaseline = 9,
+        StartCollecting = 10, ExportBuffer = 11, AcknowledgeBuffer = 12, ReleaseBuffer = 13, SubmitLabel = 14, ResetMonitor = 15,
+        ResetParameter = 16, ActivateCandidate = 20, ConfirmModel = 21, RollbackModel = 22, ReloadConfig = 30, Rebaseline = 31,
+    }
+}
+
+impl CommandCode {
+    /// The command of a number; `None` for numbers that are none.
+    pub fn of(code: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|c| c.code() == code)
+    }
+
+    /// Its bit in `AllowedRequests`.
+    pub const fn bit(self) -> u32 {
+        1 << self.code()
+    }
+}

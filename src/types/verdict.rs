@@ -127,7 +127,13 @@ pub struct RegimeReport {
 pub struct RegimeSlotReport {
     pub key: Arc<str>,
     pub state: RegimeState,
+    /// It holds a regime, of a bundle or learned here.
+    pub in_use: bool,
     pub in_envelope: bool,
+    /// Which reference of the regime is in force: 0 is the trained one, each change counts one.
+    pub revision: u32,
+    /// When it was changed; the epoch where it is the trained one.
+    pub changed: Timestamp,
     pub drift_status: DriftStatus,
     pub drift_index: f64,
     pub rows_learned: u32,
@@ -273,6 +279,19 @@ pub struct ModelReport {
     pub performance: Option<PerformanceReport>,
 }
 
+/// Which reference of a regime (slot 0 is R01): by the bundle it was trained in and how often it was changed since.
+///
+/// ```
+/// use driftgate::types::reference_id;
+/// assert_eq!(reference_id("0123456789abcdef", 0, 0), "0123456789ab-R01");
+/// assert_eq!(reference_id("0123456789abcdef", 1, 3), "0123456789ab-R02.3");
+/// ```
+pub fn reference_id(bundle: &str, slot: u16, revision: u32) -> String {
+    let bundle = bundle.get(..12).unwrap_or(bundle);
+    let revision = if revision == 0 { String::new() } else { format!(".{revision}") };
+    format!("{bundle}-R{:02}{revision}", slot + 1)
+}
+
 /// One retraining buffer B01..B04.
 #[derive(Clone, PartialEq, Debug)]
 pub struct BufferReport {
@@ -285,6 +304,21 @@ pub struct BufferReport {
     pub since: Timestamp,
     pub oldest: Timestamp,
     pub newest: Timestamp,
+    /// Who has fetched the data; empty for nobody.
+    pub acknowledged_by: Arc<str>,
+    /// The last file written from it.
+    pub export: Option<ExportReport>,
+}
+
+/// A file written from a buffer.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct ExportReport {
+    pub time: Timestamp,
+    /// Name in the folder of exports.
+    pub file: Arc<str>,
+    pub rows: u32,
+    /// SHA-256, hex.
+    pub hash: Arc<str>,
 }
 
 /// One named check: the worst of its last looks, one a regime.

@@ -39,6 +39,8 @@ pub(super) fn machine(
         min_reference_rows: notes.within(&join(path, "min_reference_rows"), raw.min_reference_rows, bounds::MIN_REFERENCE_ROWS),
         learn_rows: notes.within(&join(path, "learn_rows"), raw.learn_rows, bounds::LEARN_ROWS),
         baseline_rows: notes.within(&join(path, "baseline_rows"), raw.baseline_rows, bounds::BASELINE_ROWS),
+        freeze_after_learning: raw.freeze_after_learning.unwrap_or(true),
+        auto_learn_new_regime: raw.auto_learn_new_regime.unwrap_or(false),
         models: models(raw.models.take().unwrap_or_default(), &features, sources, path, notes),
         data_drift: monitor::monitor(raw.data_drift.take(), &join(path, "data_drift"), notes),
         checks: checks::checks(raw.checks.take().unwrap_or_default(), &features, path, notes),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{BufferConfig, MachineConfig};
-use crate::types::{BufferReason, BufferReport, BufferState, DriftStatus, Timestamp};
+use crate::types::{BufferReason, BufferReport, BufferState, DriftStatus, ExportReport, Timestamp};
 
 /// Buffers of a machine.
 pub const SLOTS: usize = 4;
@@ -42,6 +42,18 @@ struct Slot {
     since: Timestamp,
     oldest: Timestamp,
     newest: Timestamp,
+    /// Kept apart, so that states of older programs can be read.
+    #[serde(skip)]
+    extra: SlotExtra,
+}
+
+/// What commands have added to a slot.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SlotExtra {
+    /// 0: as configured.
+    target_rows: u32,
+    acknowledged_by: Arc<str>,
+    export: Option<ExportReport>,
 }
 
 /// A slot that has changed its state.
@@ -68,7 +80,26 @@ pub struct BufferRow<'a> {
     pub reason: BufferReason,
 }
 
+/// What somebody asks to be collected.
+pub struct Order<'a> {
+    /// The last row before it.
+    pub row: u64,
+    pub time: Timestamp,
+    pub regime: u16,
+    pub regime_key: &'a Arc<str>,
+    /// 0: as configured.
+    pub target_rows: u32,
+}
+
 impl Slot {
+    fn is_releasable(&self) -> bool {
+        match self.state {
+            BufferState::Idle => false,
+            BufferState::Collecting => self.reason == BufferReason::OperatorRequest,
+            _ => true,
+        }
+    }
+
     fn idle() -> Self {
         Self {
             state: BufferState::Idle,
@@ -80,7 +111,12 @@ impl Slot {
             since: Timestamp::EPOCH,
             oldest: Timestamp::EPOCH,
             newest: Timestamp::EPOCH,
+            extra: SlotExtra::default(),
         }
+    }
+
+    fn target(&self, configured: u32) -> u32 {
+        if self.extra.target_rows > 0 { self.extra.target_rows } else { configured }
     }
 
     fn report(&self, target_rows: u32) -> BufferReport {
@@ -90,10 +126,12 @@ impl Slot {
             dataset_id: self.dataset_id.clone(),
             regime_key: self.regime_key.clone(),
             rows: self.rows,
-            target_rows,
+            target_rows: self.target(target_rows),
             since: self.since,
             oldest: self.oldest,
             newest: self.newest,
+            acknowledged_by: self.extra.acknowledged_by.clone(),
+            export: self.extra.export.clone(),
         }
     }
 }
@@ -156,6 +194,7 @@ impl Buffers {
             since: row.time,
             oldest: recent.front().copied().unwrap_or(row.time),
             newest: row.time,
+            extra: SlotExtra::default(),
         };
         changes.push(self.change(k));
     }
@@ -165,10 +204,11 @@ impl Buffers {
         let slot = &mut self.slots[k];
         slot.rows += 1;
         slot.newest = row.time;
-        let drift = row.status == DriftStatus::Drift;
-        if slot.rows >= self.target_rows || (drift && slot.rows >= self.enough) {
+        let asked_for = slot.reason == BufferReason::OperatorRequest;
+        let drift = row.status == DriftStatus::Drift && !asked_for;
+        if slot.rows >= slot.target(self.target_rows) || (drift && slot.rows >= self.enough) {
             slot.state = BufferState::Ready;
-        } else if !alarmed {
+        } else if !alarmed && !asked_for {
             // What is told of is what ends: the slot itself is empty again.
             let ended = Slot { state: BufferState::Idle, ..std::mem::replace(slot, Slot::idle()) };
             changes.push(Change { slot: k as u16, report: ended.report(self.target_rows) });
@@ -183,14 +223,81 @@ impl Buffers {
         Change { slot: k as u16, report: self.slots[k].report(self.target_rows) }
     }
 
-    /// Frees a slot that is ready (or further); false where it is not.
+    /// Frees a slot that is ready (or further), or collects because somebody asked for it; false where it is not.
     pub fn release(&mut self, slot: usize) -> bool {
         match self.slots.get_mut(slot) {
-            Some(s) if !matches!(s.state, BufferState::Idle | BufferState::Collecting) => {
+            Some(s) if s.is_releasable() => {
                 *s = Slot::idle();
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Collects the rows of a regime from the next one on, because somebody asks for it; false where the slot is taken.
+    pub fn start_asked(&mut self, slot: usize, order: &Order<'_>) -> bool {
+        let machine = &self.machine;
+        let Some(s) = self.slots.get_mut(slot).filter(|s| s.state == BufferState::Idle) else { return false };
+        let reason = BufferReason::OperatorRequest;
+        *s = Slot {
+            state: BufferState::Collecting,
+            reason,
+            dataset_id: format!("{machine}-R{:02}-{reason}-{}", order.regime + 1, order.row + 1).into(),
+            regime: order.regime,
+            regime_key: order.regime_key.clone(),
+            rows: 0,
+            since: order.time,
+            oldest: order.time,
+            newest: order.time,
+            extra: SlotExtra { target_rows: order.target_rows, ..SlotExtra::default() },
+        };
+        true
+    }
+
+    /// The data was fetched; false where there is none.
+    pub fn acknowledge(&mut self, slot: usize, user: &Arc<str>) -> bool {
+        match self.slots.get_mut(slot) {
+            Some(s) if matches!(s.state, BufferState::Ready | BufferState::Exported) => {
+                s.state = BufferState::Acknowledged;
+                s.extra.acknowledged_by = user.clone();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A file was written from the slot.
+    pub fn exported(&mut self, slot: usize, export: ExportReport) {
+        if let Some(s) = self.slots.get_mut(slot) {
+            if matches!(s.state, BufferState::Ready | BufferState::Exporting) {
+                s.state = BufferState::Exported;
+            }
+            s.extra.export = Some(export);
+        }
+    }
+
+    /// State, data set and regime of a slot.
+    pub fn slot(&self, slot: usize) -> Option<(BufferState, &Arc<str>, u16)> {
+        self.slots.get(slot).map(|s| (s.state, &s.dataset_id, s.regime))
+    }
+
+    /// Whether some slot is in such a state.
+    pub fn any(&self, wanted: impl Fn(BufferState) -> bool) -> bool {
+        self.slots.iter().any(|s| wanted(s.state))
+    }
+
+    pub fn any_releasable(&self) -> bool {
+        self.slots.iter().any(Slot::is_releasable)
+    }
+
+    /// What commands have added, a slot each.
+    pub fn extras(&self) -> Vec<SlotExtra> {
+        self.slots.iter().map(|s| s.extra.clone()).collect()
+    }
+
+    pub fn restore_extras(&mut self, extras: &[SlotExtra]) {
+        for (slot, extra) in self.slots.iter_mut().zip(extras) {
+            slot.extra.clone_from(extra);
         }
     }
 
@@ -248,6 +355,26 @@ mod tests {
         assert_eq!((report.rows, report.oldest), (5, Timestamp::from_nanos(1)), "two rows from before");
         assert_eq!(&*report.dataset_id, "M-R01-DataDrift-3");
         assert!(b.release(0) && !b.release(0));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_collected_to_its_target_without_any_warning() {
+        let mut b = buffers(100, 2);
+        let key: Arc<str> = "V=164".into();
+        let order = Order { row: 7, time: Timestamp::EPOCH, regime: 0, regime_key: &key, target_rows: 3 };
+        assert!(b.start_asked(0, &order) && !b.start_asked(0, &order), "taken");
+        assert!(!b.acknowledge(0, &"eva".into()), "nothing to fetch yet");
+        let states = run(&mut b, &[OK, Drift, OK, OK]);
+        assert_eq!(states, [BufferState::Collecting, BufferState::Collecting, BufferState::Ready, BufferState::Ready]);
+        assert_eq!((b.reports()[0].rows, b.reports()[0].target_rows), (3, 3));
+        assert!(b.acknowledge(0, &"eva".into()) && !b.acknowledge(0, &"eva".into()));
+        assert_eq!(&*b.reports()[0].acknowledged_by, "eva");
+        let (kept, extras) = (b.clone(), b.extras());
+        let mut again = buffers(100, 2);
+        again.restore(&serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap());
+        again.restore_extras(&extras);
+        assert_eq!(again.reports(), b.reports());
+        assert!(b.release(0) && b.start_asked(0, &order) && b.release(0), "what was asked for can be called off");
     }
 
     #[test]

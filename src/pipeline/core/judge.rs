@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::MachineCore;
 use super::buffers::{BufferRow, Change};
+use crate::bundle::Bundle;
 use crate::regime::Place;
 use crate::types::{BufferReason, DriftStatus, EventKind, NotEvaluated, RegimeState, Trust};
 
@@ -92,6 +93,11 @@ impl MachineCore {
             Some(NotEvaluated::NoReference) => return Trust::NoModel,
             Some(NotEvaluated::Learning) => return Trust::Learning,
             Some(NotEvaluated::FaultActive | NotEvaluated::Suspended | NotEvaluated::NoLabels) | None => {}
+        }
+        let untrained = |b: &Bundle| self.verdict_slot().and_then(|s| b.regimes.get(usize::from(s))).is_some_and(|r| r.untrained);
+        if self.bundle.as_deref().is_some_and(untrained) {
+            // Its data is watched; no model knows it.
+            return Trust::Outside;
         }
         let Some(model) = self.bundle.as_ref().and_then(|b| b.model(&self.config.models[k].name)) else { return Trust::NoModel };
         let missing = model.inputs.iter().any(|i| self.now.extracted.values.get(*i).is_none_or(|x| x.is_nan()));

@@ -9,8 +9,12 @@
 
 mod buffers;
 mod checks;
+#[cfg(test)]
+mod command_tests;
+mod commands;
 mod fault;
 mod judge;
+mod learn;
 mod performance;
 mod recent;
 mod report;
@@ -19,16 +23,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::{Bundle, ContractError, Labeller, Training, TrainingRow};
+use crate::bundle::{Bundle, ChangeKind, ContractError, Labeller, Training, TrainingRow};
 use crate::config::{Comparison, Condition, MachineConfig};
 use crate::drift::performance::{PerformanceState, params as performance_params};
-use crate::drift::{Monitor, MonitorParams, MonitorState};
+use crate::drift::{Baseline, Monitor, MonitorParams, MonitorState};
 use crate::feature::{Extracted, Extractor};
 use crate::regime::{Cell, Place, RegimeTable, RegimeTracker};
-use crate::types::{Event, EventKind, Frame, NotEvaluated, Timestamp, Verdict};
+use crate::types::{BufferState, Event, EventKind, Frame, NotEvaluated, Timestamp, Verdict};
 use buffers::Buffers;
 use checks::Checks;
+pub use commands::{Decided, Orders, Plan};
 use fault::FaultState;
+use learn::Learning;
 use performance::ModelPerformance;
 use recent::Recent;
 pub use recent::{RecentRows, Snapshot};
@@ -39,6 +45,8 @@ pub struct MachineCore {
     config_hash: Arc<str>,
     unit: Arc<str>,
     bundle: Option<Arc<Bundle>>,
+    /// SHA-256 of the bundle, hex; empty where nobody has said it.
+    bundle_hash: Arc<str>,
     /// Rules without regimes: what settings are read with before there is a bundle.
     rules: RegimeTable,
     training: Option<Training>,
@@ -56,6 +64,15 @@ pub struct MachineCore {
     verdict: Verdict,
     events: Vec<Event>,
     suspended: bool,
+    suspended_until: Option<Timestamp>,
+    /// The reference of one regime, learned anew.
+    learning: Option<Learning>,
+    /// The own baseline before the last rebaseline.
+    baseline_before: Option<Baseline>,
+    /// Rows that the windows of each monitor have forgotten: data, then each model, then each that has labels.
+    forgotten: Vec<u64>,
+    /// Labels given by people, and when the last one came.
+    labels: (u32, Timestamp),
 }
 
 /// One model's state.
@@ -120,6 +137,8 @@ pub struct CoreState {
     drift_counts: Vec<u32>,
     #[serde(default)]
     performance: Vec<(Arc<str>, PerformanceState)>,
+    #[serde(default)]
+    orders: Option<Orders>,
 }
 
 impl MachineCore {
@@ -170,9 +189,15 @@ impl MachineCore {
                 producing: None,
                 not_evaluated: Some(NotEvaluated::NoReference),
             },
+            forgotten: vec![0; 1 + 2 * config.models.len()],
             verdict: report::empty(&config),
             events: Vec::new(),
             suspended: false,
+            suspended_until: None,
+            bundle_hash: "".into(),
+            learning: None,
+            baseline_before: None,
+            labels: (0, Timestamp::EPOCH),
             config,
             config_hash,
             unit,
@@ -203,6 +228,8 @@ impl MachineCore {
         now.readable = self.rules.read(settings, &mut now.cells);
         let table = self.bundle.as_ref().map_or(&self.rules, |b| &b.envelope);
         now.place = self.tracker.step(table, now.time, now.readable.then_some(now.cells.as_slice()));
+        self.end_suspension();
+        self.learn_by_itself();
         self.now.not_evaluated = self.why_not();
         self.adjust();
         let mut labels = frame.channels.iter().skip(signals + self.config.settings.len());
@@ -235,10 +262,16 @@ impl MachineCore {
             (Place::Transient, _) => Some(NotEvaluated::Transient),
             _ if self.training.is_some() => Some(NotEvaluated::Learning),
             _ if self.bundle.is_none() => Some(NotEvaluated::NoReference),
+            _ if self.is_learned_from() => Some(NotEvaluated::Learning),
+            (Place::Known { slot, .. }, _) if self.is_without_reference(*slot) => Some(NotEvaluated::NoReference),
             (Place::Outside { .. }, _) => Some(NotEvaluated::OutsideEnvelope),
             (Place::Known { .. }, _) if now.extracted.missing >= inputs => Some(NotEvaluated::BadInputs),
             (Place::Known { .. }, _) => None,
         }
+    }
+
+    fn is_without_reference(&self, slot: u16) -> bool {
+        self.bundle.as_ref().and_then(|b| b.regimes.get(usize::from(slot))).is_some_and(|r| r.is_empty())
     }
 
     /// Second step: the score of each model at this row.
@@ -247,7 +280,7 @@ impl MachineCore {
             state.score = f64::NAN;
         }
         let (None, Place::Known { slot, .. }, Some(bundle)) = (self.now.not_evaluated, &self.now.place, &self.bundle) else { return };
-        let Some(regime) = bundle.regimes.get(usize::from(*slot)) else { return };
+        let Some(regime) = bundle.regimes.get(usize::from(*slot)).filter(|r| !r.untrained) else { return };
         for (state, config) in self.models.iter_mut().zip(&self.config.models) {
             let Some(model) = bundle.model(&config.name) else { continue };
             state.residuals.clear();
@@ -269,7 +302,7 @@ impl MachineCore {
 
     /// Third step: faults, monitors, buffers; the verdict and what has changed.
     pub fn judge(&mut self) -> Step<'_> {
-        let learned = self.learn();
+        let learned = self.learn().or_else(|| self.learn_regime());
         self.judge_row();
         Step { verdict: &self.verdict, events: &self.events, learned }
     }
@@ -322,6 +355,7 @@ impl MachineCore {
     fn activate(&mut self, bundle: Option<Arc<Bundle>>) {
         self.bundle = bundle;
         self.training = None;
+        self.learning = None;
         self.data.reset();
         for state in &mut self.models {
             state.monitor.reset();
@@ -382,15 +416,6 @@ impl MachineCore {
         }
     }
 
-    /// The data of a retraining buffer was fetched: its slot is free again. False where it holds nothing.
-    pub fn release_buffer(&mut self, slot: u16) -> bool {
-        let released = self.buffers.release(usize::from(slot));
-        if released {
-            self.verdict.buffers = self.buffers.reports();
-        }
-        released
-    }
-
     /// The configuration in use, with what people have tuned.
     pub fn config(&self) -> &Arc<MachineConfig> {
         &self.config
@@ -411,6 +436,11 @@ impl MachineCore {
         self.data.window_column(slot, feature)
     }
 
+    /// The kept data sets of a buffer slot: state, id, regime slot.
+    pub fn buffer(&self, slot: usize) -> Option<(BufferState, Arc<str>, u16)> {
+        self.buffers.slot(slot).map(|(state, id, regime)| (state, id.clone(), regime))
+    }
+
     /// Rows learned so far and rows wanted, while learning.
     pub fn learning(&self) -> Option<(usize, usize)> {
         self.training.as_ref().map(|t| (t.rows.len(), self.config.learn_rows as usize))
@@ -428,6 +458,7 @@ impl MachineCore {
             suspended: self.suspended,
             drift_counts: self.verdict.monitors.iter().map(|m| m.drift_count).collect(),
             performance: self.performance_states(),
+            orders: self.orders(),
         }
     }
 
@@ -452,6 +483,7 @@ impl MachineCore {
             ours.clone_from(theirs);
         }
         self.suspended = state.suspended;
+        self.restore_orders(state.orders.as_ref());
         for (report, count) in self.verdict.monitors.iter_mut().zip(&state.drift_counts) {
             report.drift_count = *count;
         }
@@ -464,15 +496,31 @@ impl MachineCore {
         self.now.row = self.now.row.max(row);
     }
 
-    /// One judged row from before a restart: its regime, features and scores.
-    pub fn restore_row(&mut self, slot: u16, time: Timestamp, features: &[f64], scores: &[f64]) {
-        if features.len() == self.config.features.len() {
+    /// Before rows are restored: which of them were forgotten by command.
+    pub fn restore_forgotten(&mut self, state: &CoreState) {
+        let forgotten = state.orders.as_ref().map_or(&[][..], |o| &o.forgotten);
+        for (ours, theirs) in self.forgotten.iter_mut().zip(forgotten) {
+            *ours = *theirs;
+        }
+    }
+
+    /// One judged row from before a restart: its number, regime, features and scores. What was judged by another reference than the
+    /// present one is left out.
+    pub fn restore_row(&mut self, row: u64, slot: u16, time: Timestamp, features: &[f64], scores: &[f64]) {
+        let change = self.bundle.as_ref().and_then(|b| b.regimes.get(usize::from(slot))).and_then(|r| r.change.as_ref());
+        let before = change.is_some_and(|c| row <= c.stamp.row);
+        if before && change.is_some_and(|c| c.kind != ChangeKind::Accepted) {
+            return;
+        }
+        let forgotten = |k: usize| self.forgotten.get(k).is_some_and(|f| row <= *f);
+        let forgotten: Vec<bool> = (0..=self.models.len()).map(forgotten).collect();
+        if features.len() == self.config.features.len() && !forgotten[0] {
             self.data.restore_row(slot, time, features);
             self.recent.push(slot, time, features, None);
         }
         let bundle = self.bundle.as_deref();
-        for ((model, config), score) in self.models.iter_mut().zip(&self.config.models).zip(scores) {
-            if !score.is_finite() {
+        for (((model, config), score), forgotten) in self.models.iter_mut().zip(&self.config.models).zip(scores).zip(&forgotten[1..]) {
+            if !score.is_finite() || before || *forgotten {
                 continue;
             }
             model.monitor.restore_row(slot, time, &[*score]);

@@ -48,6 +48,16 @@ impl Recent {
         self.since.fill(0);
     }
 
+    /// Another reference in one regime.
+    pub fn forget(&mut self, slot: u16) {
+        let slot = usize::from(slot);
+        let windows = [Some(&mut self.windows), self.measured.as_mut()];
+        windows.into_iter().flatten().filter_map(|w| w.get_mut(slot)).for_each(|w| *w = None);
+        if let Some(since) = self.since.get_mut(slot) {
+            *since = 0;
+        }
+    }
+
     /// A judged row; `measured` is not known of rows from before a restart.
     pub fn push(&mut self, slot: u16, time: Timestamp, row: &[f64], measured: Option<&[f64]>) {
         let (rows, width) = (self.rows, self.width);

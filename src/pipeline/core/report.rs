@@ -183,7 +183,10 @@ impl MachineCore {
         let empty = RegimeSlotReport {
             key: "".into(),
             state: RegimeState::NoReference,
+            in_use: false,
             in_envelope: false,
+            revision: 0,
+            changed: Timestamp::EPOCH,
             drift_status: DriftStatus::NotEvaluated,
             drift_index: f64::NAN,
             rows_learned: 0,
@@ -197,14 +200,18 @@ impl MachineCore {
         for (slot, ((regime, reference), visits)) in known {
             let report = &mut self.verdict.regimes[slot];
             report.key = regime.key.clone();
-            report.state = RegimeState::Monitoring;
-            report.in_envelope = true;
+            report.state = if reference.is_empty() { RegimeState::NoReference } else { RegimeState::Monitoring };
+            report.in_use = true;
+            report.in_envelope = !reference.untrained;
+            report.revision = reference.revision();
+            report.changed = reference.change.as_ref().map_or(Timestamp::EPOCH, |c| c.stamp.time);
             report.rows_learned = reference.rows;
             report.last_seen = visits.last_seen;
             report.occurrences = visits.occurrences;
             report.drift_status = self.data.regime_status(slot as u16).unwrap_or(DriftStatus::NotEvaluated);
             report.drift_index = self.data.regime_index(slot as u16);
         }
+        self.report_learning();
     }
 
     /// Thresholds in use, also before the first row.

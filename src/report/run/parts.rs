@@ -449,6 +449,16 @@ fn told(event: &Event) -> (String, String) {
         EventKind::Session { user, address, roles } => {
             ("Login".into(), format!("{} from {} as {}", html::name(user), html::name(address), html::name(roles)))
         }
+        EventKind::Command { command, user, result, refused, .. } => {
+            let outcome = refused.as_ref().map_or_else(|| result.clone(), |r| format!("refused: {r}"));
+            ("Command".into(), format!("{} by {}: {}", html::name(command), html::name(user), html::shortened(&outcome, 200)))
+        }
+        EventKind::ReferenceChanged { regime, old, new, reason, .. } => {
+            ("Reference".into(), format!("{} at {}: {} → {}", html::name(reason), html::name(regime), html::name(old), html::name(new)))
+        }
+        EventKind::Label { prediction, class, user, .. } => {
+            ("Label".into(), format!("{} is class {class}, says {}", html::name(prediction), html::name(user)))
+        }
         EventKind::Contributors { monitor, regime, features } => {
             let names: Vec<String> = features.iter().take(5).map(|c| html::name(&c.feature)).collect();
             ("Contributors".into(), format!("{}: {}{}", html::name(monitor), names.join(", "), at(regime)))

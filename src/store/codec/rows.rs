@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::column::{Reader, Writer, unzigzag, zigzag};
 use super::{BlockRow, CodecError};
 use crate::store::{FeatureRow, HistoryRow, RowFlags};
-use crate::types::{Cause, Channel, Event, EventKind, Frame, Quality, Timestamp, Value};
+use crate::types::{Cause, Channel, Event, EventKind, Frame, Quality, Scalar, Timestamp, Value};
 
 /// Texts of a frame (a recipe's name) are kept up to so many bytes.
 const FRAME_TEXT: usize = 255;
@@ -47,17 +47,39 @@ pub(in crate::store) fn storable_event(mut event: Event) -> Event {
             *text = format!("{}...", start_of(text, EVENT_TEXT));
         }
     };
+    let short = |name: &mut Arc<str>| {
+        if name.len() > EVENT_TEXT {
+            *name = start_of(name, EVENT_TEXT).into();
+        }
+    };
     match &mut event.kind {
         EventKind::Note { text } => cut(text),
         EventKind::Parameter { old, new, refused, user, path } => {
             cut(old);
             cut(new);
             refused.iter_mut().for_each(cut);
-            for name in [user, path] {
-                if name.len() > EVENT_TEXT {
-                    *name = start_of(name, EVENT_TEXT).into();
+            [user, path].into_iter().for_each(short);
+        }
+        EventKind::Command { arguments, user, operator, path, old, new, result, refused, .. } => {
+            for text in [old, new, result].into_iter().chain(refused) {
+                cut(text);
+            }
+            for name in [user, operator, path] {
+                short(name);
+            }
+            for (_, value) in arguments {
+                if let Scalar::Text(text) = value {
+                    short(text);
                 }
             }
+        }
+        EventKind::Label { prediction, comment, user, operator, .. } => {
+            cut(comment);
+            [prediction, user, operator].into_iter().for_each(short);
+        }
+        EventKind::ReferenceChanged { reason, user, .. } => {
+            cut(reason);
+            short(user);
         }
         _ => {}
     }

@@ -1,0 +1,151 @@
+//! Commands to one machine: decided by its core, stored, put in force, answered, and kept as events.
+
+use std::sync::Arc;
+
+use super::{Running, describe, keys, log, wall_clock};
+use crate::bundle;
+use crate::pipeline::core::{Decided, Plan};
+use crate::server::CommandRequest;
+use crate::store::Record;
+use crate::types::{Answer, Command, CommandCode, Event, EventKind, Refusal, Scalar, Via};
+
+impl Running {
+    pub(super) async fn command(&mut self, request: CommandRequest) {
+        let CommandRequest { target: _, command, user, operator, via, reply } = request;
+        let result = match &command {
+            Command::SetParameter { path, value } => self.set_parameter(path, Some(value.clone()), &user).await.map(|()| Answer::default()),
+            Command::ResetParameter { path, .. } => self.reset_parameters(path, &user).await,
+            Command::ActivateModel { .. } | Command::ConfirmModel { .. } | Command::RollbackModel { .. } => {
+                Err(Refusal::NotSupported("models are not exchanged while the gateway runs: start it with --bundle".into()))
+            }
+            Command::AcknowledgeAlarms { .. } => Err(Refusal::NotSupported("this machine has no alarms to acknowledge".into())),
+            command => self.decide(command, &user, &operator).await,
+        };
+        // A write of a parameter has its own event.
+        if !matches!(command, Command::SetParameter { .. }) {
+            self.tell(audit(&command, &self.d.from_file.name, via, (&user, &operator), &result));
+        }
+        // First the news, so that whoever has the answer can see them.
+        self.publish();
+        // The client may have gone.
+        let _ = reply.send(result);
+    }
+
+    /// The codes that are possible now.
+    pub(super) fn allowed(&self) -> u32 {
+        self.d.core.allowed() | CommandCode::ResetParameter.bit()
+    }
+
+    async fn decide(&mut self, command: &Command, user: &Arc<str>, operator: &Arc<str>) -> Result<Answer, Refusal> {
+        let before = self.d.core.state();
+        match self.d.core.decide(command, user, wall_clock())? {
+            Decided::Plan(plan) => self.change_reference(*plan, user).await,
+            Decided::Done(answer, events) => {
+                if let Some(record) = self.state()
+                    && let Err(why) = self.durable(record).await
+                {
+                    self.d.core.restore(&before);
+                    return Err(not_stored(&why));
+                }
+                for mut kind in events {
+                    if let EventKind::Label { operator: claimed, .. } = &mut kind {
+                        claimed.clone_from(operator);
+                    }
+                    self.tell(kind);
+                }
+                Ok(answer)
+            }
+        }
+    }
+
+    /// Stores another bundle, then puts it in force.
+    async fn change_reference(&mut self, plan: Plan, user: &Arc<str>) -> Result<Answer, Refusal> {
+        let encoded = tokio::task::block_in_place(|| bundle::encode(&plan.bundle));
+        let (bytes, hash) = encoded.map_err(|e| not_stored(&e.to_string()))?;
+        let record = Record::PutBlob { key: keys::bundle(&self.d.from_file.name), value: bytes.into() };
+        self.durable(record).await.map_err(|why| not_stored(&why))?;
+        let core = &mut self.d.core;
+        let (old, new) = (core.reference_id(plan.slot(), plan.old), core.reference_id(plan.slot(), plan.new));
+        core.commit(&plan);
+        let hash: Arc<str> = hash.into();
+        core.name_bundle(hash.clone());
+        self.beside.bundle = describe(Some(&plan.bundle), Some(&hash));
+        self.beside.bundle_hash = hash.clone();
+        self.d.bundle_hash = Some(hash);
+        self.save().await;
+        let word = plan.kind.word();
+        self.tell(EventKind::ReferenceChanged {
+            regime: plan.regime.clone(),
+            old: old.as_str().into(),
+            new: new.as_str().into(),
+            reason: word.into(),
+            user: user.clone(),
+        });
+        let text = format!("reference of {} {word}", plan.regime);
+        Ok(Answer { outputs: vec![Scalar::Text(new.as_str().into())], text, old, new })
+    }
+
+    /// One parameter, or all below a path that ends with a dot, back to the values of the file.
+    async fn reset_parameters(&mut self, path: &Arc<str>, user: &Arc<str>) -> Result<Answer, Refusal> {
+        if !path.ends_with('.') {
+            self.set_parameter(path, None, user).await?;
+            return Ok(Answer::said(format!("{path} is as in the file")));
+        }
+        let tunables = crate::config::tunable::tunables(self.d.core.config());
+        let changed: Vec<Arc<str>> = tunables
+            .iter()
+            .filter(|t| t.path.starts_with(&**path) && t.path == t.kept_as && t.get(self.d.core.config()) != t.get(&self.d.from_file))
+            .map(|t| t.path.clone())
+            .collect();
+        let mut left = changed.clone();
+        // One may go only after another: a window and its hop.
+        while !left.is_empty() {
+            let mut refused = Vec::new();
+            let mut why = None;
+            for path in &left {
+                if let Err(error) = self.set_parameter(path, None, user).await {
+                    refused.push(path.clone());
+                    why = Some(error);
+                }
+            }
+            if refused.len() == left.len() {
+                return Err(why.unwrap_or_else(|| Refusal::InvalidState("not reset".into())));
+            }
+            left = refused;
+        }
+        Ok(Answer::said(format!("{} parameters below {path} are as in the file", changed.len())))
+    }
+
+    /// Something that has happened beside the rows.
+    pub(super) fn tell(&mut self, kind: EventKind) {
+        let row = self.d.core.verdict().row;
+        let event = Event { unit: self.d.from_file.name.clone(), row, time: wall_clock(), kind };
+        log(&event);
+        self.view.log(&event);
+        self.record(vec![Record::Event(event.clone())]);
+        // Nobody may be listening.
+        let _ = self.d.events.send(event);
+        self.changed = true;
+    }
+}
+
+fn not_stored(why: &str) -> Refusal {
+    Refusal::InvalidState(format!("not changed: it cannot be stored: {why}"))
+}
+
+/// What is kept of a command.
+pub fn audit(command: &Command, target: &str, via: Via, who: (&Arc<str>, &Arc<str>), result: &Result<Answer, Refusal>) -> EventKind {
+    let answer = result.as_ref().ok().cloned().unwrap_or_default();
+    EventKind::Command {
+        command: command.name().into(),
+        path: command.path(target).into(),
+        via,
+        arguments: command.arguments(),
+        user: who.0.clone(),
+        operator: who.1.clone(),
+        old: answer.old,
+        new: answer.new,
+        result: answer.text,
+        refused: result.as_ref().err().map(ToString::to_string),
+    }
+}

@@ -1,0 +1,131 @@
+//! Commands: methods, and the same through plain variables for screens that cannot call methods. One way to the owner of the state.
+//!
+//! ```text
+//! Call ─(right: guard)─▶ methods ──────────┐
+//!                                         ├─▶ Command ─▶ owner of the state ─▶ answer, audit event
+//! Write of Request ─▶ interface: right? ──┘
+//! ```
+
+mod interface;
+mod methods;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use opcua::server::node_manager::{MethodCall, RequestContext};
+use opcua::types::{StatusCode, Variant};
+
+pub(super) use interface::{Interfaces, prepare, write};
+pub(super) use methods::MethodInfo;
+
+use super::access::user_name;
+use super::audit;
+use super::node_manager::GatewayNodes;
+use super::parameter::{Ask, Rejection, Unanswered, ask_owner};
+use super::roles::{Action, allowed};
+use crate::types::{Command, EventKind, Refusal, Scalar, Via};
+use crate::wire::opcua::{from_scalar, to_scalar};
+
+/// Longest wait for a command: an export writes a file.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One called method of ours. Its status is set; others are left as they are.
+pub(super) async fn call(nodes: &GatewayNodes, context: &RequestContext, path: &str, info: &MethodInfo, call: &mut MethodCall) {
+    let user: Arc<str> = user_name(&context.token).into();
+    let arguments = match methods::arguments(&info.inputs, call.arguments()) {
+        Ok(arguments) => arguments,
+        Err(bad) => {
+            keep_malformed(nodes, path, info, call.arguments(), user, bad.to_string());
+            match bad {
+                methods::BadArguments::Missing(_) => call.set_status(StatusCode::BadArgumentsMissing),
+                methods::BadArguments::TooMany(_) => call.set_status(StatusCode::BadTooManyArguments),
+                methods::BadArguments::Wrong(results) => call.set_argument_error(results),
+            }
+            return;
+        }
+    };
+    let Some((target, command)) = methods::command(path, arguments) else {
+        call.set_status(StatusCode::BadNotImplemented);
+        return;
+    };
+    let ask = Ask { target, command, user, operator: "".into(), via: Via::Method };
+    match ask_owner(&nodes.commands, ask, PATIENCE).await {
+        Ok(mut answer) => {
+            answer.outputs.truncate(info.outputs);
+            call.set_outputs(answer.outputs.iter().map(from_scalar).collect());
+            call.set_status(StatusCode::Good);
+        }
+        Err(Unanswered::Refused(Refusal::Argument { index, .. })) if index < info.inputs.len() => {
+            let mut results = vec![StatusCode::Good; info.inputs.len()];
+            results[index] = StatusCode::BadOutOfRange;
+            call.set_argument_error(results);
+        }
+        Err(why) => call.set_status(Rejection::from(why).status),
+    }
+}
+
+/// Whether a session may give a command by variables: what it may do to the node of the method that does the same.
+fn permitted(context: &RequestContext, ask: &Ask) -> bool {
+    let action = if matches!(ask.command, Command::AcknowledgeAlarms { .. }) { Action::Write } else { Action::Call };
+    allowed(context, &ask.command.path(&ask.target), action)
+}
+
+/// Keeps a command that never reached its owner.
+fn keep_refused(nodes: &GatewayNodes, ask: &Ask, why: &str) {
+    let Ask { target, command, user, operator, via } = ask;
+    let refused = Some(why.to_string());
+    let kind = EventKind::Command {
+        command: command.name().into(),
+        path: command.path(target).into(),
+        via: *via,
+        arguments: command.arguments(),
+        user: user.clone(),
+        operator: operator.clone(),
+        old: String::new(),
+        new: String::new(),
+        result: String::new(),
+        refused,
+    };
+    audit::keep(&nodes.audit, kind);
+}
+
+/// Keeps a call whose arguments are none.
+fn keep_malformed(nodes: &GatewayNodes, path: &str, info: &MethodInfo, given: &[Variant], user: Arc<str>, why: String) {
+    let named = info.inputs.iter().zip(given);
+    let arguments = named.filter_map(|((name, kind), value)| Some((name.clone(), to_scalar(value, *kind)?)));
+    let kind = EventKind::Command {
+        command: path.rsplit('.').next().unwrap_or_default().into(),
+        path: path.into(),
+        via: Via::Method,
+        arguments: arguments.collect(),
+        user,
+        operator: "".into(),
+        old: String::new(),
+        new: String::new(),
+        result: String::new(),
+        refused: Some(why),
+    };
+    audit::keep(&nodes.audit, kind);
+}
+
+/// A request that is no command at all.
+fn keep_nonsense(nodes: &GatewayNodes, target: &str, code: u16, user: Arc<str>, operator: Arc<str>, why: &str) {
+    let kind = EventKind::Command {
+        command: "Request".into(),
+        path: format!("{target}.Command.Request").into(),
+        via: Via::Variables,
+        arguments: vec![("Request".into(), Scalar::U16(code))],
+        user,
+        operator,
+        old: String::new(),
+        new: String::new(),
+        result: String::new(),
+        refused: Some(why.to_string()),
+    };
+    audit::keep(&nodes.audit, kind);
+}
+
+/// Name of a command for texts.
+fn words(command: &Command) -> &'static str {
+    command.name()
+}

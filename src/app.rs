@@ -24,10 +24,13 @@ use crate::config::{Config, MachineConfig, Origin, RegisterType, Shape, tunable}
 use crate::pipeline::core::MachineCore;
 use crate::pipeline::driver::{self, Driver, Tuned, keys, wall_clock};
 use crate::pipeline::reports::{self, KeptReports};
+use crate::reload::Reloader;
 use crate::server::{self, Access, CommandRequest, CommandSender, NodeUpdate, ParameterSpec, ServerError, ServerInput, UpdateSender};
 use crate::source::{self, SampleSender, SourceStatus, SourceTask, Tag};
 use crate::store::{MachineLayout, Record, SledStore, Store, StoreError, StoreHealth, StoreMessage, StoreWriter};
-use crate::types::{Answer, Command, Event, EventKind, Health, Quality, Refusal, SampleId, Scalar, SourceState, Timestamp, Verdict};
+use crate::types::{
+    Answer, Command, Event, EventKind, GATEWAY, Health, Quality, Refusal, SampleId, Scalar, SourceState, Timestamp, Verdict,
+};
 use crate::users::UserList;
 
 const SAMPLES: usize = 8_192;
@@ -49,6 +52,8 @@ pub struct AppInput {
     pub data_dir: PathBuf,
     /// Who may connect.
     pub access: Access,
+    /// The file that the configuration came from, to be read again; `None` where it came from none.
+    pub config_file: Option<PathBuf>,
     /// Users of the OPC UA server.
     pub users: Arc<UserList>,
     /// Bound by the caller.
@@ -167,9 +172,11 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         writer,
         stop,
     };
-    let mut routes = Vec::new();
+    let (mut routes, mut newer_files) = (Vec::new(), Vec::new());
     for (k, (machine, samples)) in machines.into_iter().zip(sources.samples).enumerate() {
         let (route, commands) = mpsc::channel(COMMANDS);
+        let (newer, files) = mpsc::channel(1);
+        newer_files.push(newer);
         routes.push((machine.from_file.name.clone(), route));
         let (verdict, verdict_rx) = watch::channel(Arc::new(machine.core.verdict().clone()));
         app.verdicts.push(verdict_rx);
@@ -180,6 +187,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
             from_file: machine.from_file,
             samples,
             commands,
+            files,
             store: app.writer.sender.clone(),
             updates: updates.clone(),
             events: events.clone(),
@@ -197,6 +205,17 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         events.clone(),
         app.stop.child_token(),
     ));
+    let (route, requests) = mpsc::channel(COMMANDS);
+    routes.push((GATEWAY.into(), route));
+    let reloader = Reloader {
+        file: input.config_file,
+        running: config.clone(),
+        machines: newer_files,
+        store: app.writer.sender.clone(),
+        events: events.clone(),
+        updates: updates.clone(),
+    };
+    app.tasks.spawn(reloader.run(requests, app.stop.child_token()));
     app.tasks.spawn(route_commands(commands_rx, routes, app.stop.child_token()));
     let watch = GatewayWatch {
         config: config.clone(),
@@ -252,12 +271,15 @@ fn install(config: &Config, store: &dyn Store, bundles: &[(Arc<str>, Arc<Bundle>
         let machine = config.machines.iter().find(|m| m.name == *name).ok_or_else(|| AppError::NoMachine(name.clone()))?;
         bundle.check(machine).map_err(|cause| AppError::Contract { machine: name.clone(), cause })?;
         let (bytes, hash) = bundle::encode(bundle).map_err(AppError::Encode)?;
+        // Also one whose references were changed at the machine since: it is not overwritten by what it came from.
+        let installed = store.get(&keys::installed(name))?;
         let present = store.get_blob(&keys::bundle(name))?;
-        if present.as_deref() == Some(bytes.as_slice()) {
+        if present.is_some() && (installed.as_deref() == Some(hash.as_bytes()) || present.as_deref() == Some(bytes.as_slice())) {
             continue;
         }
         store.apply(Record::PutBlob { key: keys::bundle(name), value: bytes.into() })?;
         store.apply(Record::Remove { key: keys::state(name) })?;
+        store.apply(Record::Put { key: keys::installed(name), value: hash.clone().into_bytes() })?;
         store.flush()?;
         tracing::info!(machine = %name, "bundle {} installed", &hash[..12.min(hash.len())]);
     }

@@ -118,7 +118,7 @@ async fn demo(args: &DemoArgs, dir: &Path) -> anyhow::Result<Outcome> {
     let listener = bind((Ipv4Addr::LOCALHOST, args.port).into()).await?;
     let users = Arc::new(demo_users().context("the demo's users")?);
     let (shared, data_dir, bundles) = (config.clone(), dir.into(), Vec::new());
-    let input = AppInput { config: shared, data_dir, access: Access::Demo, users, listener, open_on: None, bundles };
+    let input = AppInput { config: shared, config_file: None, data_dir, access: Access::Demo, users, listener, open_on: None, bundles };
     let mut app = app::start(input).await?;
     let learned = app.verdicts[0].borrow().regimes.iter().any(|r| r.in_envelope);
     let story_start = if learned { Story::default().normal_from() } else { 0.0 };

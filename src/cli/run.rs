@@ -41,7 +41,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
         let address = if closed { (Ipv4Addr::LOCALHOST, wanted.port()).into() } else { wanted };
         let listener = bind(address).await?;
         let (data_dir, open_on) = (args.data_dir, closed.then_some(wanted));
-        let mut app = app::start(AppInput { config, data_dir, access: Access::Users, users, listener, open_on, bundles }).await?;
+        let mut app = app::start(AppInput { config, config_file: Some(args.config.clone()), data_dir, access: Access::Users, users, listener, open_on, bundles }).await?;
         tracing::info!("OPC UA endpoint {}", app.endpoint);
         if closed {
             tracing::warn!(

@@ -38,6 +38,8 @@ enum Parameter {
     /// Of the model with this index.
     ScoreThreshold(usize),
     MinReferenceRows,
+    FreezeAfterLearning,
+    AutoLearnNewRegime,
     TargetRows,
     /// Of the check with this index.
     CheckLimit(usize),
@@ -96,6 +98,16 @@ pub fn tunables(machine: &MachineConfig) -> Vec<Tunable> {
         bounds::MIN_REFERENCE_ROWS,
         "Rows that a combination of settings needs before it is monitored",
     )];
+    for (parameter, member, description) in [
+        (
+            Parameter::FreezeAfterLearning,
+            "FreezeAfterLearning",
+            "A reference learned by command is in force as soon as it has its rows; if not, when it is frozen",
+        ),
+        (Parameter::AutoLearnNewRegime, "AutoLearnNewRegime", "Settings that no training knows are learned by themselves"),
+    ] {
+        list.push(Tunable::new(format!("{name}.Regimes.{member}"), parameter, ScalarKind::Bool, None, "", description));
+    }
     for (i, model) in machine.models.iter().enumerate() {
         let path = format!("{name}.Models.{}", model.name);
         list.push(Tunable::new(
@@ -162,6 +174,53 @@ pub fn check(machine: &MachineConfig, path: &str, value: &Scalar) -> Result<Mach
     Ok(changed)
 }
 
+/// The machine with the parameter as a file has it: a threshold that the file leaves open is open again.
+///
+/// # Errors
+/// The path is unknown, or the value does not go with another parameter. The file must have the machine's shape.
+pub fn reset(machine: &MachineConfig, file: &MachineConfig, path: &str) -> Result<MachineConfig, TunableError> {
+    let tunable = find(machine, path).ok_or_else(|| unknown(machine, path))?;
+    let mut changed = machine.clone();
+    tunable.copy(&mut changed, file);
+    tunable.check_state(&changed, &tunable.get(file))?;
+    Ok(changed)
+}
+
+/// Whether two versions of a machine in a file differ in tunable parameters alone.
+pub fn same_but_tunables(a: &MachineConfig, b: &MachineConfig) -> bool {
+    let list = tunables(b);
+    if tunables(a) != list {
+        return false;
+    }
+    let mut probe = a.clone();
+    list.iter().for_each(|t| t.copy(&mut probe, b));
+    probe == *b
+}
+
+/// The machine with every parameter that differs between two versions of its file as in the newer one, and the paths of those.
+///
+/// # Errors
+/// A value of the file does not go with one that was written. The files must differ in tunable parameters alone.
+pub fn adopt(
+    machine: &MachineConfig,
+    before: &MachineConfig,
+    file: &MachineConfig,
+) -> Result<(MachineConfig, Vec<Arc<str>>), TunableError> {
+    let list = tunables(file);
+    let mut adopted = machine.clone();
+    let mut paths = Vec::new();
+    for tunable in &list {
+        let mut probe = before.clone();
+        tunable.copy(&mut probe, file);
+        if probe != *before {
+            tunable.copy(&mut adopted, file);
+            paths.push(tunable.path.clone());
+        }
+    }
+    list.iter().try_for_each(|t| t.check_state(&adopted, &t.get(&adopted)))?;
+    Ok((adopted, paths))
+}
+
 impl Tunable {
     fn new(
         path: String,
@@ -180,6 +239,8 @@ impl Tunable {
     pub fn get(&self, machine: &MachineConfig) -> Scalar {
         match self.parameter {
             Parameter::MinReferenceRows => Scalar::U32(machine.min_reference_rows),
+            Parameter::FreezeAfterLearning => Scalar::Bool(machine.freeze_after_learning),
+            Parameter::AutoLearnNewRegime => Scalar::Bool(machine.auto_learn_new_regime),
             Parameter::TargetRows => Scalar::U32(machine.buffers.target_rows),
             Parameter::CheckLimit(check) => Scalar::F64(machine.checks[check].limit),
             Parameter::ReportInterval => Scalar::F64(machine.report.interval.map_or(0.0, |i| i.as_secs_f64() / HOUR)),
@@ -204,6 +265,8 @@ impl Tunable {
     fn set(&self, machine: &mut MachineConfig, value: &Scalar) {
         match (self.parameter, value) {
             (Parameter::MinReferenceRows, Scalar::U32(v)) => machine.min_reference_rows = *v,
+            (Parameter::FreezeAfterLearning, Scalar::Bool(v)) => machine.freeze_after_learning = *v,
+            (Parameter::AutoLearnNewRegime, Scalar::Bool(v)) => machine.auto_learn_new_regime = *v,
             (Parameter::TargetRows, Scalar::U32(v)) => machine.buffers.target_rows = *v,
             (Parameter::CheckLimit(check), Scalar::F64(v)) => machine.checks[check].limit = *v,
             (Parameter::ReportInterval, Scalar::F64(v)) => {
@@ -222,6 +285,19 @@ impl Tunable {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Takes the parameter over from another machine of the same shape, also where it is left open there.
+    fn copy(&self, machine: &mut MachineConfig, from: &MachineConfig) {
+        match self.parameter {
+            Parameter::ScoreThreshold(model) => machine.models[model].score_threshold = from.models[model].score_threshold,
+            Parameter::Monitor(watch, MonitorParameter::Threshold(test)) => {
+                if let (Some(to), Some(from)) = (watch.of_mut(machine), watch.of(from)) {
+                    to.tests[test].threshold = from.tests[test].threshold;
+                }
+            }
+            _ => self.set(machine, &self.get(from)),
         }
     }
 
@@ -434,6 +510,8 @@ mod tests {
             "Motor1.Models.Stator.PredictionDrift.Hop",
             "Motor1.Models.Stator.PredictionDrift.T1.Threshold",
             "Motor1.Models.Stator.PredictionDrift.WindowRows",
+            "Motor1.Regimes.AutoLearnNewRegime",
+            "Motor1.Regimes.FreezeAfterLearning",
             "Motor1.Regimes.MinReferenceRows",
             "Motor1.Report.Interval",
         ];
@@ -480,6 +558,37 @@ mod tests {
         let fixed = check(&machine, path, &Scalar::F64(0.6)).unwrap();
         assert_eq!(fixed.models[0].score_threshold, Some(0.6));
         assert_eq!(check(&fixed, path, &Scalar::F64(0.0)).unwrap(), machine);
+    }
+
+    #[test]
+    fn a_reset_leaves_open_what_the_file_leaves_open() {
+        let file = machine();
+        let path = "Motor1.Drift.DataDrift.T2.Threshold";
+        let written = check(&file, path, &Scalar::F64(0.3)).unwrap();
+        assert_eq!(reset(&written, &file, path).unwrap(), file);
+        assert!(matches!(reset(&file, &file, "Motor1.Nothing"), Err(TunableError::Unknown(_))));
+    }
+
+    #[test]
+    fn a_newer_file_wins_where_it_differs_and_nowhere_else() {
+        let before = machine();
+        let written = check(&before, "Motor1.Drift.DataDrift.ConsecutiveLimit", &Scalar::U16(9)).unwrap();
+        let mut file = before.clone();
+        (file.data_drift.hop, file.data_drift.tests[1].threshold, file.auto_learn_new_regime) = (7, Some(0.1), true);
+        assert!(same_but_tunables(&before, &file));
+        let (adopted, paths) = adopt(&written, &before, &file).unwrap();
+        let names = ["Regimes.AutoLearnNewRegime", "Drift.DataDrift.Hop", "Drift.DataDrift.T2.Threshold"];
+        assert_eq!(paths, names.map(|n| Arc::from(format!("Motor1.{n}"))));
+        assert_eq!((adopted.data_drift.hop, adopted.data_drift.consecutive_limit), (7, 9), "what was written stays");
+        // The file's hop is larger than the window that somebody has written.
+        let small = check(&before, "Motor1.Drift.DataDrift.WindowRows", &Scalar::U32(50)).unwrap();
+        file.data_drift.hop = 100;
+        assert!(matches!(adopt(&small, &before, &file), Err(TunableError::InvalidState(_))));
+        file.settle = Duration::from_secs(1);
+        assert!(!same_but_tunables(&before, &file));
+        file.settle = before.settle;
+        file.data_drift.tests.pop();
+        assert!(!same_but_tunables(&before, &file));
     }
 
     #[test]

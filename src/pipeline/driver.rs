@@ -8,6 +8,8 @@
 
 mod commands;
 
+pub use commands::{NewFile, audit};
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -48,6 +50,8 @@ pub struct Driver {
     pub samples: mpsc::Receiver<Sample>,
     /// Writes and commands for this machine.
     pub commands: mpsc::Receiver<CommandRequest>,
+    /// Newer versions of the configuration file.
+    pub files: mpsc::Receiver<NewFile>,
     /// The store's writer.
     pub store: mpsc::Sender<StoreMessage>,
     /// Changed values on their way to the server.
@@ -71,6 +75,11 @@ pub mod keys {
     /// Blob with the active bundle.
     pub fn bundle(machine: &str) -> String {
         format!("bundle|{machine}")
+    }
+
+    /// SHA-256 of the bundle that was installed last, hex.
+    pub fn installed(machine: &str) -> String {
+        format!("installed|{machine}")
     }
 
     /// Blob with the saved [`CoreState`](super::CoreState).
@@ -138,6 +147,7 @@ impl Running {
                     }
                 }
                 Some(request) = self.d.commands.recv() => self.command(request).await,
+                Some(file) = self.d.files.recv() => self.adopt(file).await,
                 made = self.reports.made() => {
                     let machine = self.d.from_file.name.clone();
                     let keep = self.d.core.config().report.keep;
@@ -320,6 +330,7 @@ impl Running {
         let old = tunable::read(&config, path);
         let file = tunable::read(&self.d.from_file, path);
         let (Some(old), Some(file)) = (old, file) else { return Err(Refusal::Unknown(format!("`{path}` is no parameter"))) };
+        let old = self.in_use(path, old);
         let new = value.clone().unwrap_or_else(|| file.clone());
         let result = self.try_set(&config, path, &new, value.is_some(), file).await;
         let refused = result.as_ref().err().map(ToString::to_string);
@@ -335,12 +346,8 @@ impl Running {
         keep: bool,
         file: crate::types::Scalar,
     ) -> Result<(), Refusal> {
-        let changed = tunable::check(config, path, new).map_err(|e| match e {
-            tunable::TunableError::OutOfRange(text) => Refusal::OutOfRange(text),
-            tunable::TunableError::TypeMismatch(text) => Refusal::TypeMismatch(text),
-            tunable::TunableError::InvalidState(text) => Refusal::InvalidState(text),
-            tunable::TunableError::Unknown(text) => Refusal::Unknown(text),
-        })?;
+        let changed = if keep { tunable::check(config, path, new) } else { tunable::reset(config, &self.d.from_file, path) };
+        let changed = changed.map_err(commands::refusal)?;
         let tunables = tunable::tunables(config);
         let kept_as = tunables.iter().find(|t| &*t.path == path).map_or_else(|| path.into(), |t| t.kept_as.clone());
         let key = keys::parameter(&kept_as);

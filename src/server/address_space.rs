@@ -112,6 +112,7 @@ fn gateway(nodes: &mut Instantiator<'_>, config: &Config) -> Result<(), ServerEr
     nodes.set("Gateway.Heartbeat", 0u32)?;
     nodes.set("Gateway.MachinesTotal", u16::try_from(config.machines.len()).unwrap_or(u16::MAX))?;
     nodes.set("Gateway.Configuration.Hash", config.hash.as_str())?;
+    nodes.set("Gateway.Configuration.RestartPending", false)?;
     nodes.set("Gateway.Configuration.Revision", 0u32)
 }
 

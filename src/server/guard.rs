@@ -266,7 +266,7 @@ impl NodeManager for Guarded {
         for call in &mut by_type {
             // The stack knows methods by their instances only.
             if let Some(path) = self.called(call) {
-                self.inner.inner().call_path(context, &path, call).await;
+                self.inner.inner().call_path(context, self.inner.address_space(), &path, call).await;
             }
         }
         self.inner.call(context, &mut own).await

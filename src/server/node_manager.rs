@@ -60,9 +60,9 @@ impl GatewayNodes {
     }
 
     /// A called method by the path of its instance; one that is none of ours is left alone.
-    pub(super) async fn call_path(&self, context: &RequestContext, path: &str, call: &mut MethodCall) {
+    pub(super) async fn call_path(&self, context: &RequestContext, space: &RwLock<AddressSpace>, path: &str, call: &mut MethodCall) {
         if let Some((path, info)) = self.shared.methods.get_key_value(path) {
-            commands::call(self, context, path, info, call).await;
+            commands::call(self, context, space, (path, info), call).await;
         }
     }
 
@@ -124,7 +124,7 @@ fn consequences(spec: &ParameterSpec, user: &str, result: &Result<Scalar, Reject
 }
 
 /// The present revision of the configuration; 0 before the first change.
-fn revision(space: &RwLock<AddressSpace>) -> u32 {
+pub(super) fn revision(space: &RwLock<AddressSpace>) -> u32 {
     match space.read().find((INSTANCES, "Gateway.Configuration.Revision")) {
         Some(NodeType::Variable(variable)) => match current(variable).value {
             Some(Variant::UInt32(revision)) => revision,
@@ -229,12 +229,12 @@ impl InMemoryNodeManagerImpl for GatewayNodes {
     async fn call(
         &self,
         context: &RequestContext,
-        _space: &RwLock<AddressSpace>,
+        space: &RwLock<AddressSpace>,
         calls: &mut [&mut &mut MethodCall],
     ) -> Result<(), StatusCode> {
         for call in calls {
             if let Some(path) = instance_path(call.method_id()).map(str::to_string) {
-                self.call_path(context, &path, call).await;
+                self.call_path(context, space, &path, call).await;
             }
         }
         Ok(())

@@ -2,12 +2,24 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::{Running, describe, keys, log, wall_clock};
 use crate::bundle;
+use crate::config::{MachineConfig, tunable};
 use crate::pipeline::core::{Decided, Plan};
-use crate::server::CommandRequest;
+use crate::server::{CommandRequest, NodeUpdate};
 use crate::store::Record;
-use crate::types::{Answer, Command, CommandCode, Event, EventKind, Refusal, Scalar, Via};
+use crate::types::{Answer, Command, CommandCode, Event, EventKind, Quality, Refusal, Scalar, Via};
+
+/// A newer version of this machine in the configuration file; it differs in tunable parameters alone.
+#[derive(Debug)]
+pub struct NewFile {
+    pub machine: Arc<MachineConfig>,
+    pub user: Arc<str>,
+    /// Paths of the parameters that have changed, or why none has.
+    pub reply: oneshot::Sender<Result<Vec<Arc<str>>, String>>,
+}
 
 impl Running {
     pub(super) async fn command(&mut self, request: CommandRequest) {
@@ -17,6 +29,9 @@ impl Running {
             Command::ResetParameter { path, .. } => self.reset_parameters(path, &user).await,
             Command::ActivateModel { .. } | Command::ConfirmModel { .. } | Command::RollbackModel { .. } => {
                 Err(Refusal::NotSupported("models are not exchanged while the gateway runs: start it with --bundle".into()))
+            }
+            Command::ExportBuffer { .. } => {
+                Err(Refusal::NotSupported("buffers are not exported to files yet; their rows stay in the store".into()))
             }
             Command::AcknowledgeAlarms { .. } => Err(Refusal::NotSupported("this machine has no alarms to acknowledge".into())),
             command => self.decide(command, &user, &operator).await,
@@ -89,9 +104,10 @@ impl Running {
     async fn reset_parameters(&mut self, path: &Arc<str>, user: &Arc<str>) -> Result<Answer, Refusal> {
         if !path.ends_with('.') {
             self.set_parameter(path, None, user).await?;
+            self.show(std::slice::from_ref(path), user).await;
             return Ok(Answer::said(format!("{path} is as in the file")));
         }
-        let tunables = crate::config::tunable::tunables(self.d.core.config());
+        let tunables = tunable::tunables(self.d.core.config());
         let changed: Vec<Arc<str>> = tunables
             .iter()
             .filter(|t| t.path.starts_with(&**path) && t.path == t.kept_as && t.get(self.d.core.config()) != t.get(&self.d.from_file))
@@ -113,7 +129,68 @@ impl Running {
             }
             left = refused;
         }
+        self.show(&changed, user).await;
         Ok(Answer::said(format!("{} parameters below {path} are as in the file", changed.len())))
+    }
+
+    /// Takes a newer file over: where it has changed, what was written lapses.
+    pub(super) async fn adopt(&mut self, new: NewFile) {
+        let NewFile { machine, user, reply } = new;
+        let result = self.try_adopt(&machine, &user).await;
+        self.publish();
+        // Whoever asked may have gone.
+        let _ = reply.send(result);
+    }
+
+    async fn try_adopt(&mut self, file: &Arc<MachineConfig>, user: &Arc<str>) -> Result<Vec<Arc<str>>, String> {
+        let before = self.d.core.config().clone();
+        let (adopted, paths) = tunable::adopt(&before, &self.d.from_file, file).map_err(|e| e.to_string())?;
+        let tunables = tunable::tunables(file);
+        for tunable in tunables.iter().filter(|t| paths.contains(&t.path)) {
+            self.durable(Record::Remove { key: keys::parameter(&tunable.kept_as) }).await?;
+        }
+        let old: Vec<Scalar> = paths.iter().filter_map(|p| Some(self.in_use(p, tunable::read(&before, p)?))).collect();
+        let adopted = Arc::new(adopted);
+        self.d.core.set_config(adopted.clone());
+        self.view.set_config(adopted.clone());
+        self.reports.set_interval(adopted.report.interval);
+        self.d.from_file = file.clone();
+        for (path, old) in paths.iter().zip(old) {
+            let new = tunable::read(&adopted, path).map(|value| self.in_use(path, value).to_string()).unwrap_or_default();
+            self.tell(EventKind::Parameter { path: path.clone(), old: old.to_string(), new, user: user.clone(), refused: None });
+        }
+        self.show(&paths, user).await;
+        Ok(paths)
+    }
+
+    /// Shows parameters that were changed in another way than by a write, which the server sees itself.
+    async fn show(&self, paths: &[Arc<str>], user: &Arc<str>) {
+        let (quality, time) = (Quality::Good, wall_clock());
+        let mut updates = Vec::new();
+        for path in paths {
+            let (Some(value), Some(default)) = (tunable::read(self.d.core.config(), path), tunable::read(&self.d.from_file, path)) else {
+                continue;
+            };
+            let mut put = |path: Arc<str>, value: Scalar| updates.push(NodeUpdate { path, value: Some(value), quality, time });
+            put(path.clone(), self.in_use(path, value));
+            put(format!("{path}.DefaultValue").into(), default);
+            put(format!("{path}.LastChangedTime").into(), Scalar::Time(time));
+            put(format!("{path}.LastChangedBy").into(), Scalar::Text(user.clone()));
+            put(format!("{path}.LastErrorText").into(), "".into());
+        }
+        // The server may have ended.
+        let _ = self.d.updates.send(updates).await;
+    }
+
+    /// The value in use: of a threshold that nobody has set it is the bundle's.
+    pub(super) fn in_use(&self, path: &str, configured: Scalar) -> Scalar {
+        let machine = &self.d.from_file.name;
+        let threshold = self.d.core.verdict().monitors.iter().find_map(|monitor| {
+            let part = if monitor.name.contains('.') { "Models" } else { "Drift" };
+            let test = path.strip_prefix(&format!("{machine}.{part}.{}.T", monitor.name))?.strip_suffix(".Threshold")?;
+            monitor.tests.get(test.parse::<usize>().ok()?.checked_sub(1)?).map(|t| t.threshold)
+        });
+        threshold.filter(|t| t.is_finite()).map_or(configured, Scalar::F64)
     }
 
     /// Something that has happened beside the rows.
@@ -126,6 +203,15 @@ impl Running {
         // Nobody may be listening.
         let _ = self.d.events.send(event);
         self.changed = true;
+    }
+}
+
+pub(super) fn refusal(error: tunable::TunableError) -> Refusal {
+    match error {
+        tunable::TunableError::OutOfRange(text) => Refusal::OutOfRange(text),
+        tunable::TunableError::TypeMismatch(text) => Refusal::TypeMismatch(text),
+        tunable::TunableError::InvalidState(text) => Refusal::InvalidState(text),
+        tunable::TunableError::Unknown(text) => Refusal::Unknown(text),
     }
 }
 

@@ -25,7 +25,7 @@ use super::super::node_manager::{GatewayNodes, instance_path};
 use super::super::parameter::{Ask, Rejection, Unanswered, ask_owner, check};
 use super::super::publish::{Values, current, now, own};
 use super::super::{INSTANCES, NodeUpdate, ParameterSpec, ServerError};
-use super::{PATIENCE, keep_nonsense, keep_refused, permitted, words};
+use super::{PATIENCE, keep_nonsense, keep_refused, new_revision, permitted, reconfigures, words};
 use crate::server::view::ascii;
 use crate::types::{
     Answer, Command, CommandCode, CommandState, GATEWAY, LabelArguments, RequestArguments, Scalar, ScalarKind, Timestamp, Via,
@@ -246,7 +246,7 @@ impl Desk<'_> {
     }
 
     async fn execute(&self, code: u16, asker: &Asker, ask: Ask) -> StatusCode {
-        let name = words(&ask.command);
+        let (name, reconfigures) = (words(&ask.command), reconfigures(&ask.command));
         self.set(&[
             self.own("Request", Scalar::U16(code)),
             self.own("LastRequest", Scalar::U16(code)),
@@ -272,6 +272,9 @@ impl Desk<'_> {
         });
         match tokio::time::timeout(WRITE_PATIENCE, end).await {
             Ok(Ok(outcome)) => {
+                if reconfigures && outcome.state == CommandState::Done {
+                    self.set(&new_revision(self.space, &asker.user));
+                }
                 self.set(&outcome.updates(&self.interface.target));
                 self.interface.busy.store(false, Ordering::Release);
                 outcome.status

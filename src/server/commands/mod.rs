@@ -12,16 +12,20 @@ mod methods;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opcua::server::address_space::AddressSpace;
 use opcua::server::node_manager::{MethodCall, RequestContext};
+use opcua::sync::RwLock;
 use opcua::types::{StatusCode, Variant};
 
 pub(super) use interface::{Interfaces, prepare, write};
 pub(super) use methods::MethodInfo;
 
+use super::NodeUpdate;
 use super::access::user_name;
 use super::audit;
-use super::node_manager::GatewayNodes;
+use super::node_manager::{GatewayNodes, revision};
 use super::parameter::{Ask, Rejection, Unanswered, ask_owner};
+use super::publish::{Values, now, own};
 use super::roles::{Action, allowed};
 use crate::types::{Command, EventKind, Refusal, Scalar, Via};
 use crate::wire::opcua::{from_scalar, to_scalar};
@@ -30,7 +34,13 @@ use crate::wire::opcua::{from_scalar, to_scalar};
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One called method of ours. Its status is set; others are left as they are.
-pub(super) async fn call(nodes: &GatewayNodes, context: &RequestContext, path: &str, info: &MethodInfo, call: &mut MethodCall) {
+pub(super) async fn call(
+    nodes: &GatewayNodes,
+    context: &RequestContext,
+    space: &RwLock<AddressSpace>,
+    (path, info): (&str, &MethodInfo),
+    call: &mut MethodCall,
+) {
     let user: Arc<str> = user_name(&context.token).into();
     let arguments = match methods::arguments(&info.inputs, call.arguments()) {
         Ok(arguments) => arguments,
@@ -49,8 +59,13 @@ pub(super) async fn call(nodes: &GatewayNodes, context: &RequestContext, path: &
         return;
     };
     let ask = Ask { target, command, user, operator: "".into(), via: Via::Method };
+    let (reconfigures, user) = (reconfigures(&ask.command), ask.user.clone());
     match ask_owner(&nodes.commands, ask, PATIENCE).await {
         Ok(mut answer) => {
+            if reconfigures {
+                let values = Values { space, subscriptions: &context.subscriptions, shared: &nodes.shared };
+                values.set(&new_revision(space, &user));
+            }
             answer.outputs.truncate(info.outputs);
             call.set_outputs(answer.outputs.iter().map(from_scalar).collect());
             call.set_status(StatusCode::Good);
@@ -62,6 +77,19 @@ pub(super) async fn call(nodes: &GatewayNodes, context: &RequestContext, path: &
         }
         Err(why) => call.set_status(Rejection::from(why).status),
     }
+}
+
+/// Whether a command changes the configuration.
+fn reconfigures(command: &Command) -> bool {
+    matches!(command, Command::ResetParameter { .. } | Command::ReloadConfig { dry_run: false })
+}
+
+fn new_revision(space: &RwLock<AddressSpace>, user: &str) -> Vec<NodeUpdate> {
+    vec![
+        own("Gateway.Configuration.LastChangedTime", Scalar::Time(now())),
+        own("Gateway.Configuration.LastChangedBy", user),
+        own("Gateway.Configuration.Revision", Scalar::U32(revision(space).wrapping_add(1))),
+    ]
 }
 
 /// Whether a session may give a command by variables: what it may do to the node of the method that does the same.

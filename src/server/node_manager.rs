@@ -61,7 +61,7 @@ impl GatewayNodes {
 
     /// A called method by the path of its instance; one that is none of ours is left alone.
     pub(super) async fn call_path(&self, context: &RequestContext, space: &RwLock<AddressSpace>, path: &str, call: &mut MethodCall) {
-        if let Some((path, info)) = self.shared.methods.get_key_value(path) {
+        if let Some(info) = self.shared.methods.get(path) {
             commands::call(self, context, space, (path, info), call).await;
         }
     }

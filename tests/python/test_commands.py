@@ -1,5 +1,7 @@
 """Commands by methods and by plain variables, on the demo: what they do, how they are refused, what a restart keeps."""
 
+from datetime import datetime
+
 import pytest
 from asyncua import ua
 from gateway import Gateway, eventually, node, read, write
@@ -151,7 +153,7 @@ def test_a_buffer_is_collected_acknowledged_and_released(client):
 def test_a_label_is_counted(client):
     before = read(client, "Motor1.Label.Labelled")
     prediction = read(client, "Motor1.Models.Stator.Inference.PredictionId")
-    never = ua.Variant(ua.uatypes.datetime(1601, 1, 1), ua.VariantType.DateTime)
+    never = ua.Variant(datetime(1601, 1, 1), ua.VariantType.DateTime)
     class_one = ua.Variant(1, ua.VariantType.UInt16)
     call(client, "Motor1.SubmitLabel", text(prediction), never, never, class_one, number(0), text("short"))
     eventually(lambda: read(client, "Motor1.Label.Labelled") == before + 1, 10, "one more label")

@@ -172,17 +172,19 @@ impl Buffers {
             recent.pop_front();
         }
         let alarmed = matches!(row.status, DriftStatus::Warning | DriftStatus::Drift);
-        let held = self.slots.iter().any(|s| s.state != BufferState::Idle && s.regime == row.regime);
-        if alarmed && !held {
-            self.start(row, changes);
-        } else {
-            self.collect(row, alarmed, changes);
+        let held = |s: &Slot| s.state != BufferState::Idle && s.regime == row.regime && s.reason != BufferReason::OperatorRequest;
+        let started = if alarmed && !self.slots.iter().any(held) { self.start(row, changes) } else { None };
+        // One that was asked for may collect beside the one of a warning.
+        for k in (0..self.slots.len()).filter(|k| Some(*k) != started) {
+            if self.slots[k].state == BufferState::Collecting && self.slots[k].regime == row.regime {
+                self.collect(k, row, alarmed, changes);
+            }
         }
     }
 
-    fn start(&mut self, row: &BufferRow<'_>, changes: &mut Vec<Change>) {
+    fn start(&mut self, row: &BufferRow<'_>, changes: &mut Vec<Change>) -> Option<usize> {
         // All slots taken: nothing is overwritten until an operator releases one.
-        let Some(k) = self.slots.iter().position(|s| s.state == BufferState::Idle) else { return };
+        let k = self.slots.iter().position(|s| s.state == BufferState::Idle)?;
         let recent = &self.recent[usize::from(row.regime)];
         self.slots[k] = Slot {
             state: BufferState::Collecting,
@@ -197,10 +199,10 @@ impl Buffers {
             extra: SlotExtra::default(),
         };
         changes.push(self.change(k));
+        Some(k)
     }
 
-    fn collect(&mut self, row: &BufferRow<'_>, alarmed: bool, changes: &mut Vec<Change>) {
-        let Some(k) = self.slots.iter().position(|s| s.state == BufferState::Collecting && s.regime == row.regime) else { return };
+    fn collect(&mut self, k: usize, row: &BufferRow<'_>, alarmed: bool, changes: &mut Vec<Change>) {
         let slot = &mut self.slots[k];
         slot.rows += 1;
         slot.newest = row.time;
@@ -375,6 +377,12 @@ mod tests {
         again.restore_extras(&extras);
         assert_eq!(again.reports(), b.reports());
         assert!(b.release(0) && b.start_asked(0, &order) && b.release(0), "what was asked for can be called off");
+        // A warning has a buffer of its own beside it.
+        assert!(b.start_asked(1, &order));
+        run(&mut b, &[Warning, Warning]);
+        let rows: Vec<_> = b.reports().iter().map(|r| (r.state, r.reason, r.rows)).collect();
+        assert_eq!(rows[0], (BufferState::Collecting, BufferReason::DataDrift, 4));
+        assert_eq!(rows[1], (BufferState::Collecting, BufferReason::OperatorRequest, 2));
     }
 
     #[test]

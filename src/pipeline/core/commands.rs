@@ -358,7 +358,7 @@ impl MachineCore {
             return invalid(format!("buffer B{:02} collects because of a warning; it can be released when it is ready", slot + 1));
         }
         self.verdict.buffers = self.buffers.reports();
-        Ok(Decided::Done(Answer::said(format!("buffer B{:02} is free", slot + 1)), event.map(|e| released(e)).into_iter().collect()))
+        Ok(Decided::Done(Answer::said(format!("buffer B{:02} is free", slot + 1)), event.map(released).into_iter().collect()))
     }
 
     /// The slot that a data set lies in, in one of the wanted states.

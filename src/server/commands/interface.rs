@@ -208,12 +208,10 @@ impl Desk<'_> {
             operator: self.text("Command.OperatorName"),
             id: if let Some(Variant::UInt32(id)) = self.value("Command.RequestId") { id } else { 0 },
         };
+        let wrong = |text: String| Rejection::new(StatusCode::BadOutOfRange, text);
         let command = match CommandCode::of(code).filter(|c| *c != CommandCode::None) {
-            None => Err(Rejection::new(StatusCode::BadOutOfRange, format!("{code} is no command"))),
-            Some(known) => Command::of_request(known, &self.arguments()).map_err(|refusal| (known, refusal)).map_err(|(_, r)| {
-                let text = r.to_string();
-                Rejection::new(StatusCode::BadOutOfRange, text)
-            }),
+            None => Err(wrong(format!("{code} is no command"))),
+            Some(known) => Command::of_request(known, &self.arguments()).map_err(|refusal| wrong(refusal.to_string())),
         };
         let command = match command {
             Ok(command) => command,

@@ -130,9 +130,12 @@ impl Tail {
     }
 }
 
-/// Onsets of the levels that a tail beyond the sample is fitted from.
+/// Onsets of the levels that the line is drawn through: at least, and up to.
 const FEW: f64 = 5.0;
 const ENOUGH: f64 = 100.0;
+/// Up to, where fewer than [`FEW`] are wanted and the line goes on beyond the sample: at low levels alarms run into each other, which bends
+/// it.
+const NEAREST: f64 = 40.0;
 
 /// How often a monitor's tests exceed together, by a level that they share: each test is exceeded equally often at it.
 pub struct Curve {
@@ -171,13 +174,15 @@ fn spans(sequence: &[f64], tails: &[Tail]) -> Vec<(f64, f64)> {
 }
 
 /// The level with the wanted rate of onsets: a straight line through the logarithms of the numbers of onsets, from a third of the
-/// wanted number to three times as many; where so few are wanted that the sample does not show them, from [`FEW`] to [`ENOUGH`].
+/// wanted number to three times as many, or [`ENOUGH`]; where so few are wanted that the sample does not show them, from [`FEW`] to
+/// [`NEAREST`].
 fn level(sequences: &[Vec<(f64, f64)>], limit: u16, rate: f64) -> Option<f64> {
     let evaluations: usize = sequences.iter().map(Vec::len).sum();
     let mut lowest: Vec<f64> = sequences.iter().flatten().map(|s| s.0).collect();
     lowest.sort_unstable_by(f64::total_cmp);
     let wanted = rate * evaluations as f64;
-    let (few, enough) = ((wanted / 3.0).max(FEW), (3.0 * wanted).max(ENOUGH));
+    let few = (wanted / 3.0).max(FEW);
+    let enough = if wanted < FEW { NEAREST } else { (3.0 * wanted).max(ENOUGH) };
     let mut points: Vec<(f64, f64)> = Vec::new();
     let mut share = 1.0 / evaluations.max(2) as f64;
     // From the highest level down, until there are onsets enough, or no more of them.
@@ -200,19 +205,22 @@ fn level(sequences: &[Vec<(f64, f64)>], limit: u16, rate: f64) -> Option<f64> {
         return points.last().map(|p| p.0);
     }
     points.retain(|p| p.1 >= few.min(most / 2.0));
-    let (u, slope) = line(&points)?;
-    Some(u - slope * wanted.ln())
+    let (level, ln, falls) = line(&points)?;
+    // Levels are such that single evaluations beyond them get e times fewer with each; far beyond the sample onsets do as well.
+    let falls = if wanted < FEW { 0.5 * (falls + 1.0) } else { falls };
+    Some(level + (ln - wanted.ln()) / falls)
 }
 
-/// Level at one onset, and levels that make e times fewer: least squares, weighted by the number of onsets.
-fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+/// A point of the line through levels and logarithms of onsets, and how steeply it falls: least squares, weighted by the number of
+/// onsets.
+fn line(points: &[(f64, f64)]) -> Option<(f64, f64, f64)> {
     let sum = |f: &dyn Fn(f64, f64) -> f64| points.iter().map(|(u, n)| n * f(*u, n.ln())).sum::<f64>();
     let weight = sum(&|_, _| 1.0);
     let (level, ln) = (sum(&|u, _| u) / weight, sum(&|_, l| l) / weight);
     let varies = sum(&|u, _| (u - level) * (u - level));
     // Onsets by level: the scatter is in their number.
     let falls = -sum(&|u, l| (u - level) * (l - ln)) / varies;
-    (falls > 0.0 && falls.is_finite()).then(|| (level + ln / falls, 1.0 / falls))
+    (falls > 0.0 && falls.is_finite()).then_some((level, ln, falls))
 }
 
 /// Onsets of drift in all sequences at a level.

@@ -9,6 +9,8 @@
 //! counted); updates 16 batches (full: latched in the driver); commands 16 (full: the client waits); audit 256 (full: not
 //! listed); events 1,024 (slow listeners lose the oldest).
 
+mod vitals;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::vitals::Disk;
 use crate::bundle::{self, Bundle, ContractError, DecodeError};
 use crate::config::{Config, MachineConfig, Origin, RegisterType, Shape, tunable};
 use crate::pipeline::core::MachineCore;
@@ -141,6 +144,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         access: input.access,
         users: input.users,
         audit,
+        data_dir: input.data_dir.clone(),
         pki_dir: input.data_dir.join("pki"),
         listener: input.listener,
         open_on: input.open_on,
@@ -222,6 +226,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         sources: app.sources.clone(),
         verdicts: app.verdicts.clone(),
         store: app.store_health.clone(),
+        disk: Disk::new(input.data_dir.join("store")),
         last: Vec::new(),
     };
     app.tasks.spawn(watch.run(updates, app.stop.child_token()));
@@ -363,6 +368,11 @@ fn tuned(machine: &Arc<MachineConfig>, store: &dyn Store, notes: &mut Vec<String
     Ok(Arc::new(config))
 }
 
+/// The writable variables of all machines, with the file's values.
+pub fn parameters_of(config: &Config) -> Vec<ParameterSpec> {
+    config.machines.iter().flat_map(|machine| parameters(machine, machine)).collect()
+}
+
 /// The writable variables of a machine.
 fn parameters(config: &MachineConfig, from_file: &MachineConfig) -> Vec<ParameterSpec> {
     let of = |t: tunable::Tunable| ParameterSpec {
@@ -485,6 +495,7 @@ struct GatewayWatch {
     sources: Vec<watch::Receiver<SourceStatus>>,
     verdicts: Vec<watch::Receiver<Arc<Verdict>>>,
     store: watch::Receiver<StoreHealth>,
+    disk: Disk,
     last: Vec<(Arc<str>, Scalar)>,
 }
 
@@ -503,7 +514,10 @@ impl GatewayWatch {
                     Some((_, last)) => *last = value.clone(),
                     None => self.last.push((path.clone(), value.clone())),
                 }
-                changed.push(NodeUpdate { path, value: Some(value), quality: Quality::Good, time: now });
+                // Not known yet.
+                if !matches!(value, Scalar::F64(x) if x.is_nan()) {
+                    changed.push(NodeUpdate { path, value: Some(value), quality: Quality::Good, time: now });
+                }
             }
             if !changed.is_empty() {
                 permit.send(changed);
@@ -536,6 +550,9 @@ impl GatewayWatch {
         let (cpu, memory) = load.sample();
         put("Gateway.Diagnostics.CpuLoad".into(), Scalar::F64(cpu));
         put("Gateway.Diagnostics.MemoryUsed".into(), Scalar::F64(memory));
+        let (size, free) = self.disk.sample();
+        put("Gateway.Diagnostics.StoreSize".into(), Scalar::F64(size));
+        put("Gateway.Diagnostics.DiskFree".into(), Scalar::F64(free));
         for (source, status) in self.config.sources.iter().zip(&self.sources) {
             let status = status.borrow();
             let s = |name: &str| format!("Gateway.Sources.{}.{name}", source.name);

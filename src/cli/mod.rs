@@ -16,6 +16,8 @@ mod compare;
 #[cfg(feature = "gateway")]
 mod demo;
 mod describe;
+#[cfg(feature = "gateway")]
+mod nodeset;
 mod replay;
 #[cfg(feature = "gateway")]
 mod run;
@@ -78,6 +80,9 @@ enum Command {
     /// Certificates of clients and PLCs: which are trusted.
     #[cfg(feature = "gateway")]
     Cert(cert::CertArgs),
+    /// Write the address space of a configuration as NodeSet2 XML, for import into HMIs and engineering tools.
+    #[cfg(feature = "gateway")]
+    Nodeset(nodeset::NodesetArgs),
     /// Users of the OPC UA server and their roles; a running gateway takes changes over at once.
     #[cfg(feature = "gateway")]
     User(user::UserArgs),
@@ -130,6 +135,8 @@ impl Cli {
             Command::Store(args) => store::run(&args),
             #[cfg(feature = "gateway")]
             Command::Cert(args) => cert::run(&args),
+            #[cfg(feature = "gateway")]
+            Command::Nodeset(args) => nodeset::run(&args),
             #[cfg(feature = "gateway")]
             Command::User(args) => user::run(args),
         }

@@ -19,6 +19,8 @@ pub struct Config {
     pub machines: Vec<Arc<MachineConfig>>,
     /// SHA-256 of the file, hex.
     pub hash: String,
+    /// The file as it was read.
+    pub text: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

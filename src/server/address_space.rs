@@ -17,7 +17,7 @@ use super::commands::{self, MethodInfo};
 use super::history::{Kept, kept};
 use super::instantiate::{Instantiator, Shape, VariableInfo, data_type_of, join, node_id};
 use super::units::engineering_units;
-use super::{INSTANCES, INSTANCES_URI, ParameterSpec, ServerError, TYPES, TYPES_URI, nodeset};
+use super::{INSTANCES, INSTANCES_URI, ParameterSpec, ServerError, TYPES, TYPES_URI, files, nodeset};
 use crate::config::{
     Conditioning, Config, MachineConfig, ModelConfig, MonitorConfig, Origin, SettingConfig, SignalConfig, SourceConfig, SourceKind,
 };
@@ -65,6 +65,7 @@ pub(super) struct Prepared {
     pub(super) methods: HashMap<Arc<str>, MethodInfo>,
     /// Variables of command interfaces that can be written.
     pub(super) requests: Vec<ParameterSpec>,
+    pub(super) files: HashMap<Arc<str>, files::Target>,
 }
 
 /// Imports the types and makes every instance that the configuration asks for.
@@ -90,6 +91,7 @@ pub(super) fn build(config: &Config, parameters: &[ParameterSpec]) -> Result<Pre
     for spec in parameters {
         add_parameter(&mut nodes, spec)?;
     }
+    let files = files::add(&mut nodes, config)?;
     for (path, stepped) in [(STEPPED, true), (SLOPED, false)] {
         nodes.history_configuration(path, stepped);
     }
@@ -101,7 +103,7 @@ pub(super) fn build(config: &Config, parameters: &[ParameterSpec]) -> Result<Pre
     }
     let (variables, methods) = nodes.finish();
     let parameters = parameters.iter().map(|spec| (Arc::clone(&spec.path), spec.clone())).collect();
-    Ok(Prepared { space, variables, parameters, kept, methods, requests })
+    Ok(Prepared { space, variables, parameters, kept, methods, requests, files })
 }
 
 fn gateway(nodes: &mut Instantiator<'_>, config: &Config) -> Result<(), ServerError> {

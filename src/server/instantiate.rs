@@ -6,9 +6,9 @@ use std::sync::Arc;
 use opcua::nodes::{Base, DefaultTypeTree, EventNotifier, Method, NodeBase, NodeType, Object, Variable};
 use opcua::server::address_space::{AccessLevel, AddressSpace};
 use opcua::types::{
-    Argument, BrowseDirection, DataEncoding, DataTypeId, DataValue, DateTime, EnumValueType, LocalizedText, NodeClass, NodeId,
-    NumericRange, ObjectId, ObjectTypeId, QualifiedName, ReferenceTypeId, StatusCode, TimestampsToReturn, UAString, VariableTypeId,
-    Variant,
+    Argument, BrowseDirection, DataEncoding, DataTypeId, DataValue, DateTime, EnumValueType, ExtensionObject, LocalizedText, NodeClass,
+    NodeId, NumericRange, ObjectId, ObjectTypeId, QualifiedName, ReferenceTypeId, StatusCode, TimestampsToReturn, UAString, VariableTypeId,
+    Variant, VariantScalarTypeId,
 };
 
 use super::address_space::{SLOPED, STEPPED};
@@ -151,6 +151,49 @@ impl<'a> Instantiator<'a> {
             type_definition: VariableTypeId::PropertyType.into(),
         };
         self.insert_variable(&child, name.into(), Shape::scalar(data_type), Some(value));
+    }
+
+    /// An object of a type of namespace 0; its members are made one by one.
+    pub(super) fn standard_object(&mut self, path: &str, parent: &NodeId, name: &str, type_definition: ObjectTypeId) {
+        let name = QualifiedName::new(INSTANCES, name);
+        self.insert_object(path, parent, name, None, ReferenceTypeId::HasComponent.into(), &type_definition.into());
+    }
+
+    /// A method of namespace 0 with its arguments, unless the type of its object has brought it.
+    pub(super) fn method(&mut self, parent: &str, name: &str, inputs: &[(&str, DataTypeId)], outputs: &[(&str, DataTypeId)]) {
+        let path = join(parent, name);
+        if self.exists(&path) {
+            return;
+        }
+        let display = LocalizedText { locale: UAString::null(), text: name.into() };
+        let base = Base::new_full(node_id(&path), NodeClass::Method, QualifiedName::new(0, name), display, None, None, None);
+        self.space.insert::<_, NodeId>(Method::new_full(base, true, true), None);
+        self.space.insert_reference(&node_id(parent), &node_id(&path), ReferenceTypeId::HasComponent);
+        for (name, arguments) in [("InputArguments", inputs), ("OutputArguments", outputs)] {
+            if !arguments.is_empty() {
+                self.arguments_of(&path, name, arguments);
+            }
+        }
+    }
+
+    fn arguments_of(&mut self, method: &str, name: &str, arguments: &[(&str, DataTypeId)]) {
+        let argument = |(name, data_type): &(&str, DataTypeId)| Argument {
+            name: (*name).into(),
+            data_type: (*data_type).into(),
+            value_rank: -1,
+            array_dimensions: None,
+            description: LocalizedText::null(),
+        };
+        let values: Vec<Variant> = arguments.iter().map(|a| ExtensionObject::from_message(argument(a)).into()).collect();
+        let shape = Shape { value_rank: 1, array_dimensions: Some(vec![values.len() as u32]), ..Shape::scalar(DataTypeId::Argument) };
+        let child = Child {
+            parent: method,
+            name: QualifiedName::new(0, name),
+            reference: ReferenceTypeId::HasProperty.into(),
+            type_definition: VariableTypeId::PropertyType.into(),
+        };
+        let value = Variant::from((VariantScalarTypeId::ExtensionObject, values));
+        self.insert_variable(&child, name.into(), shape, Some(value));
     }
 
     /// Gives a variable its value, Good since the start.

@@ -16,6 +16,8 @@ mod audit;
 mod certificate;
 mod commands;
 mod core_nodes;
+mod export;
+mod files;
 #[cfg(test)]
 mod fixture;
 mod guard;
@@ -57,12 +59,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::access::demo_users;
 pub use self::audit::AuditSender;
+pub use self::export::nodeset_xml;
 
 use self::access::Gatekeeper;
 use self::address_space::Prepared;
 use self::audit::Audit;
 use self::commands::Interfaces;
 use self::core_nodes::CoreNodesBuilder;
+use self::files::Files;
 use self::guard::{Guarded, GuardedBuilder};
 use self::history::{Histories, Recorder};
 use self::node_manager::GatewayNodes;
@@ -101,6 +105,8 @@ pub struct ServerInput {
     pub users: Arc<UserList>,
     /// Who came in, and what was refused.
     pub audit: AuditSender,
+    /// Exported datasets and uploaded bundles lie below it.
+    pub data_dir: PathBuf,
     /// Own key pair (made at the first start), `trusted/` and `rejected/` client certificates.
     pub pki_dir: PathBuf,
     /// Already bound.
@@ -172,6 +178,7 @@ pub async fn start(input: ServerInput) -> Result<RunningServer, ServerError> {
         parameters: input.parameters,
         access: input.access,
         gatekeeper,
+        data_dir: input.data_dir,
         pki_dir: input.pki_dir,
         address: input.open_on.map_or(address, |open| SocketAddr::new(open.ip(), address.port())),
         commands: input.commands,
@@ -195,6 +202,7 @@ struct Settings {
     parameters: Vec<ParameterSpec>,
     access: Access,
     gatekeeper: Arc<Gatekeeper>,
+    data_dir: PathBuf,
     pki_dir: PathBuf,
     address: SocketAddr,
     commands: CommandSender,
@@ -208,10 +216,12 @@ impl Settings {
     fn build(self) -> Result<(Server, Publisher), ServerError> {
         let uri = &self.config.server.application_uri;
         certificate::ensure(&self.pki_dir, uri)?;
-        let Prepared { space, variables, parameters, kept, methods, requests } = address_space::build(&self.config, &self.parameters)?;
+        let Prepared { space, variables, parameters, kept, methods, requests, files } =
+            address_space::build(&self.config, &self.parameters)?;
         let recorder = Recorder::new(self.store.as_ref(), self.records.clone());
+        let files = Arc::new(Files::new(files, Arc::clone(&self.config), self.data_dir.clone()));
         let (interfaces, late) = Interfaces::new(requests);
-        let shared = Arc::new(Shared { variables, parameters, methods, interfaces, items: Default::default(), recorder });
+        let shared = Arc::new(Shared { variables, parameters, methods, interfaces, items: Default::default(), recorder, files });
         let histories = Histories::new(Arc::clone(&self.store), kept);
         let (commands, audit) = (self.commands.clone(), self.audit.clone());
         let nodes = GatewayNodes { shared: Arc::clone(&shared), commands, audit, histories };

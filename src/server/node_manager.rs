@@ -232,9 +232,12 @@ impl InMemoryNodeManagerImpl for GatewayNodes {
         space: &RwLock<AddressSpace>,
         calls: &mut [&mut &mut MethodCall],
     ) -> Result<(), StatusCode> {
+        let values = Values { space, subscriptions: &context.subscriptions, shared: &self.shared };
         for call in calls {
-            if let Some(path) = instance_path(call.method_id()).map(str::to_string) {
-                self.call_path(context, space, &path, call).await;
+            match instance_path(call.method_id()).map(str::to_string) {
+                Some(path) if self.shared.files.owns(&path) => self.shared.files.call(context, &values, &path, call).await,
+                Some(path) => self.call_path(context, space, &path, call).await,
+                None => {}
             }
         }
         Ok(())

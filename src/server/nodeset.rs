@@ -10,7 +10,7 @@ use opcua::xml::load_nodeset2_file;
 
 use super::ServerError;
 
-const NODESET: &str = include_str!("../../nodesets/Driftgate.Types.NodeSet2.xml");
+pub(super) const NODESET: &str = include_str!("../../nodesets/Driftgate.Types.NodeSet2.xml");
 
 /// The types by BrowseName; numeric ids stay inside the nodeset.
 pub(super) struct Types {

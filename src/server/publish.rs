@@ -10,6 +10,7 @@ use opcua::sync::{Mutex, RwLock};
 use opcua::types::{AttributeId, DataEncoding, DataValue, NodeId, NumericRange, TimestampsToReturn, Variant};
 
 use super::commands::{Interfaces, MethodInfo};
+use super::files::Files;
 use super::history::Recorder;
 use super::instantiate::{VariableInfo, node_id};
 use super::items::Items;
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     /// Taken after the lock of the address space, never before.
     pub(super) items: Mutex<Items>,
     pub(super) recorder: Recorder,
+    pub(super) files: Arc<Files>,
 }
 
 /// The values of the address space: one way in for the pipeline, for written parameters and for the server's own.

@@ -112,6 +112,7 @@ impl Publisher {
                         trust::sweep(&pki_dir);
                     });
                     self.shared.recorder.settle(now());
+                    self.refresh_files();
                 }
             }
         }
@@ -126,6 +127,14 @@ impl Publisher {
         if misfits.count > 0 {
             tracing::warn!("{} values fitted no node and were not published", misfits.count);
         }
+    }
+
+    /// It asks the disk, which may be slow: not here.
+    fn refresh_files(&self) {
+        let (space, subscriptions, shared) = (Arc::clone(&self.space), Arc::clone(&self.subscriptions), Arc::clone(&self.shared));
+        tokio::task::spawn_blocking(move || {
+            shared.files.refresh(&Values { space: &space, subscriptions: &subscriptions, shared: &shared });
+        });
     }
 
     fn values(&self) -> Values<'_> {

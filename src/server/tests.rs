@@ -83,6 +83,7 @@ impl Bench {
             access,
             audit: audit_sender,
             users: Arc::new(demo_users().unwrap()),
+            data_dir: dir.path().into(),
             pki_dir: dir.path().join("pki"),
             listener,
             open_on: None,

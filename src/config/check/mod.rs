@@ -45,7 +45,7 @@ fn config(raw: RawConfig, text: &str, notes: &mut Notes<'_>) -> Config {
     let sources = source::sources(raw.sources.unwrap_or_default(), notes);
     let machines = machines(notes.has("machines"), raw.machines.unwrap_or_default(), &sources, &store, notes);
     let hash = Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect();
-    Config { gateway, server, store, replay, sources, machines, hash }
+    Config { gateway, server, store, replay, sources, machines, hash, text: text.into() }
 }
 
 fn gateway(raw: RawGateway, notes: &mut Notes<'_>) -> GatewayConfig {

@@ -98,7 +98,7 @@ impl Guarded {
 }
 
 /// The nodes that are allowed; the others are told what `refuse` says.
-fn admitted<'a, 'b, T>(nodes: &'b mut [&'a mut T], mut allowed: impl FnMut(&T) -> bool, refuse: impl Fn(&mut T)) -> Vec<&'b mut T> {
+fn admitted<'b, T>(nodes: &'b mut [&mut T], mut allowed: impl FnMut(&T) -> bool, refuse: impl Fn(&mut T)) -> Vec<&'b mut T> {
     let mut passed = Vec::with_capacity(nodes.len());
     for node in nodes.iter_mut() {
         if allowed(node) {

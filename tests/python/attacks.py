@@ -75,10 +75,24 @@ async def malformed_messages(endpoint: str, count: int, seed: int = 1) -> int:
     return ended
 
 
+async def is_admitted(endpoint: str) -> bool:
+    """Whether a HEL is answered. asyncua itself waits for its timeout where the connection is closed."""
+    try:
+        reader, writer = await asyncio.open_connection(*address(endpoint))
+        writer.write(hello(endpoint))
+        answer = await asyncio.wait_for(reader.read(4), 10)
+        writer.close()
+    except (OSError, asyncio.TimeoutError):
+        return False
+    return answer == b"ACKF"
+
+
 async def unactivated_sessions(endpoint: str, channels: int, each: int) -> int:
     """CreateSession without ActivateSession; how many were taken."""
     taken = 0
     for _ in range(channels):
+        if not await is_admitted(endpoint):
+            continue
         client = Client(endpoint, timeout=5)
         with suppress(*REFUSED):
             await client.connect_socket()
@@ -95,10 +109,14 @@ async def unactivated_sessions(endpoint: str, channels: int, each: int) -> int:
 async def failed_logins(endpoint: str, certificate: Certificate, count: int) -> dict[str, int]:
     """Wrong passwords; how many were answered, and how many found the connection refused."""
     answered = refused = 0
+    client = None
     while answered + refused < count:
-        client = await secure_client(endpoint, certificate, "admin", "wrong password")
-        client.uaclient._timeout = 5
+        if not await is_admitted(endpoint):
+            refused += 1
+            continue
         try:
+            # It asks for the endpoints first, on a connection of its own.
+            client = await secure_client(endpoint, certificate, "admin", "wrong password", timeout=5)
             await client.connect_socket()
             await client.send_hello()
             await client.open_secure_channel()
@@ -112,8 +130,9 @@ async def failed_logins(endpoint: str, certificate: Certificate, count: int) -> 
         except REFUSED:
             refused += 1
         finally:
-            with suppress(*REFUSED):
-                client.disconnect_socket()
+            if client is not None:
+                with suppress(*REFUSED):
+                    client.disconnect_socket()
     return {"answered": answered, "refused": refused}
 
 

@@ -23,9 +23,9 @@ def make_certificate(folder: Path, uri: str = URI) -> Certificate:
     return cert, key
 
 
-async def secure_client(endpoint, certificate, user=None, password=None, policy=SecurityPolicyBasic256Sha256, uri=URI) -> Client:
+async def secure_client(endpoint, certificate, user=None, password=None, policy=SecurityPolicyBasic256Sha256, uri=URI, timeout=20) -> Client:
     """A client that encrypts, not yet connected."""
-    client = Client(endpoint, timeout=20)
+    client = Client(endpoint, timeout=timeout)
     client.application_uri = uri
     await client.set_security(policy, *map(str, certificate), mode=ua.MessageSecurityMode.SignAndEncrypt)
     if user is not None:

@@ -6,8 +6,8 @@
 //! stop:  token ─▶ sources close their sessions, drivers save, server closes, writer flushes; then joined, with a deadline
 //! ```
 //! Channels (all bounded): samples 8,192 a machine (full: counted, the next sample says Overflow); records 8,192 (full: lost and
-//! counted); updates 16 batches (full: latched in the driver); commands 16 (full: the client waits); audit 256 (full: not
-//! listed); events 1,024 (slow listeners lose the oldest).
+//! counted); updates 16 batches (full: latched in the driver); commands and alarm requests 16 (full: the client waits); audit 256
+//! (full: not listed); events 1,024 (slow listeners lose the oldest); notices of alarms and events 256 (full: the alarm desk waits).
 
 mod vitals;
 
@@ -24,10 +24,13 @@ use tokio_util::sync::CancellationToken;
 use self::vitals::Disk;
 use crate::bundle::{self, Bundle, ContractError, DecodeError};
 use crate::config::{Config, MachineConfig, Origin, RegisterType, Shape, tunable};
+use crate::pipeline::alarm_desk::{self, AlarmDesk};
 use crate::pipeline::core::MachineCore;
 use crate::pipeline::driver::{self, Driver, Tuned, keys, wall_clock};
 use crate::pipeline::reports::{self, KeptReports};
 use crate::reload::Reloader;
+use crate::server::alarms::{AlarmLink, AlarmSender};
+use crate::server::view::ascii;
 use crate::server::{self, Access, CommandRequest, CommandSender, NodeUpdate, ParameterSpec, ServerError, ServerInput, UpdateSender};
 use crate::source::{self, SampleSender, SourceStatus, SourceTask, Tag};
 use crate::store::{MachineLayout, Record, SledStore, Store, StoreError, StoreHealth, StoreMessage, StoreWriter};
@@ -42,6 +45,7 @@ const UPDATES: usize = 16;
 const COMMANDS: usize = 16;
 const EVENTS: usize = 1_024;
 const AUDIT: usize = 256;
+const NOTICES: usize = 256;
 /// After the stop everything has so long to end.
 const STOP_DEADLINE: Duration = Duration::from_secs(8);
 /// Between two looks at the gateway's own state.
@@ -133,7 +137,12 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         machines.push(prepared);
     }
 
+    let alarm_specs = alarm_desk::specs(&config);
+    let alarms = alarm_desk::restored(&alarm_specs, store.get_blob(alarm_desk::KEY)?.as_deref(), &mut notes);
+
     let stop = CancellationToken::new();
+    let (notices, notices_rx) = mpsc::channel(NOTICES);
+    let (alarm_requests, alarm_requests_rx) = mpsc::channel(COMMANDS);
     let (updates, updates_rx) = mpsc::channel(UPDATES);
     let (commands, commands_rx) = mpsc::channel(COMMANDS);
     let (audit, audit_rx) = mpsc::channel(AUDIT);
@@ -152,6 +161,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         commands: commands.clone(),
         store,
         records: writer.sender.clone(),
+        alarms: AlarmLink { specs: alarm_specs, notices: notices_rx, requests: AlarmSender(alarm_requests.clone()) },
         stop: stop.child_token(),
     })
     .await?;
@@ -176,6 +186,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         writer,
         stop,
     };
+    let heard = events.subscribe();
     let (mut routes, mut newer_files) = (Vec::new(), Vec::new());
     for (k, (machine, samples)) in machines.into_iter().zip(sources.samples).enumerate() {
         let (route, commands) = mpsc::channel(COMMANDS);
@@ -186,7 +197,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         app.verdicts.push(verdict_rx);
         let driver = Driver {
             machine: k as u16,
-            sources: of_machine(&machine.from_file).into_iter().filter_map(|s| app.sources.get(s).cloned()).collect(),
+            sources: machine.from_file.sources().into_iter().filter_map(|s| app.sources.get(s).cloned()).collect(),
             core: machine.core,
             from_file: machine.from_file,
             samples,
@@ -198,6 +209,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
             verdict,
             bundle_hash: machine.bundle_hash,
             reports: machine.reports,
+            alarms: AlarmSender(alarm_requests.clone()),
             stop: app.stop.child_token(),
         };
         app.tasks.spawn(driver.run());
@@ -218,9 +230,25 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         store: app.writer.sender.clone(),
         events: events.clone(),
         updates: updates.clone(),
+        alarms: AlarmSender(alarm_requests.clone()),
     };
     app.tasks.spawn(reloader.run(requests, app.stop.child_token()));
     app.tasks.spawn(route_commands(commands_rx, routes, app.stop.child_token()));
+    let desk = AlarmDesk {
+        config: config.clone(),
+        alarms,
+        heard,
+        events: events.clone(),
+        verdicts: app.verdicts.clone(),
+        sources: app.sources.clone(),
+        store_health: app.store_health.clone(),
+        store: app.writer.sender.clone(),
+        updates: updates.clone(),
+        notices,
+        requests: alarm_requests_rx,
+        stop: app.stop.child_token(),
+    };
+    app.tasks.spawn(desk.run());
     let watch = GatewayWatch {
         config: config.clone(),
         sources: app.sources.clone(),
@@ -437,15 +465,6 @@ pub fn tags(config: &Config, source: usize) -> Vec<Tag> {
     tags
 }
 
-/// Indexes of the sources that a machine reads from.
-fn of_machine(machine: &MachineConfig) -> Vec<usize> {
-    let origins = machine.signals.iter().map(|s| &s.origin).chain(machine.settings.iter().map(|s| &s.origin));
-    let mut sources: Vec<usize> = origins.chain(machine.labels().map(|l| &l.origin)).flatten().map(|o| o.source).collect();
-    sources.sort_unstable();
-    sources.dedup();
-    sources
-}
-
 /// Keeps who came in and what was refused as events of the gateway.
 async fn keep_audit(
     mut audit: mpsc::Receiver<EventKind>,
@@ -540,7 +559,7 @@ impl GatewayWatch {
             n => format!("{n} of {} sources not connected", self.sources.len()),
         });
         put("Gateway.Health".into(), Scalar::U16(health.code()));
-        put("Gateway.HealthText".into(), Scalar::Text(ascii(&text)));
+        put("Gateway.HealthText".into(), Scalar::Text(ascii(&text).into()));
         let verdicts: Vec<_> = self.verdicts.iter().map(|v| v.borrow().clone()).collect();
         let count = |f: &dyn Fn(&Verdict) -> bool| Scalar::U16(verdicts.iter().filter(|v| f(v)).count() as u16);
         put("Gateway.MachinesTotal".into(), Scalar::U16(verdicts.len() as u16));
@@ -557,18 +576,13 @@ impl GatewayWatch {
             let status = status.borrow();
             let s = |name: &str| format!("Gateway.Sources.{}.{name}", source.name);
             put(s("State"), Scalar::U16(status.state.code()));
-            put(s("StateText"), Scalar::Text(ascii(&status.text)));
+            put(s("StateText"), Scalar::Text(ascii(&status.text).into()));
             put(s("LastGoodTime"), Scalar::Time(status.last_good));
             put(s("ReadErrors"), Scalar::U32(u32::try_from(status.read_errors).unwrap_or(u32::MAX)));
             put(s("Reconnects"), Scalar::U32(u32::try_from(status.reconnects).unwrap_or(u32::MAX)));
         }
         out
     }
-}
-
-/// Panels can show ASCII only.
-fn ascii(text: &str) -> Arc<str> {
-    text.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect::<String>().into()
 }
 
 /// CPU load (% of one core) and memory (MB) of this process, by /proc; zero where there is none.

@@ -7,12 +7,13 @@
 //!   recorded data)
 //! ```
 //!
-//! Rooms. Pure (no async, clock, I/O): [`types`], [`regime`], [`feature`], [`model`], [`drift`], [`checks`], [`bundle`], [`comparison`], [`profile`], [`history`],
+//! Rooms. Pure (no async, clock, I/O): [`types`], [`alarm`], [`regime`], [`feature`], [`model`], [`drift`], [`checks`], [`bundle`], [`comparison`], [`profile`], [`history`],
 //! [`pipeline::core`], [`report`].
 //! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `users`, `server`, `sim`, `wire`, `app`.
 //!
 //! The README tells how to run it, `docs/` how a verdict comes about.
 
+pub mod alarm;
 pub mod bundle;
 pub mod checks;
 pub mod cli;

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::Scope;
 use crate::config::{Config, LoadError, MachineConfig, tunable};
 use crate::pipeline::driver::{NewFile, audit, wall_clock};
+use crate::server::alarms::AlarmSender;
 use crate::server::view::{ascii, sentence};
 use crate::server::{CommandRequest, NodeUpdate, UpdateSender};
 use crate::store::{Record, StoreMessage};
@@ -34,6 +36,8 @@ pub struct Reloader {
     pub store: mpsc::Sender<StoreMessage>,
     pub events: broadcast::Sender<Event>,
     pub updates: UpdateSender,
+    /// Where alarms are acknowledged.
+    pub alarms: AlarmSender,
 }
 
 /// What a newer file differs in.
@@ -51,6 +55,7 @@ impl Reloader {
             let CommandRequest { command, user, operator, via, reply, .. } = request;
             let result = match &command {
                 Command::ReloadConfig { dry_run } => self.reload(*dry_run, &user).await,
+                Command::AcknowledgeAlarms { bits, comment } => self.alarms.command(Scope::Gateway, *bits, comment, &user).await,
                 other => Err(Refusal::NotSupported(format!("{} is for a machine, not for the gateway", other.name()))),
             };
             let kind = audit(&command, GATEWAY, via, (&user, &operator), &result);
@@ -218,6 +223,7 @@ mod tests {
                 store: mpsc::channel(16).0,
                 events: broadcast::channel(16).0,
                 updates,
+                alarms: AlarmSender(mpsc::channel(1).0),
             };
             Self { reloader, files, updates: received, dir }
         }

@@ -203,6 +203,15 @@ impl MachineConfig {
         self.models.iter().filter_map(|m| m.performance.as_ref()).map(|p| &p.label)
     }
 
+    /// Indexes of the sources that it reads from, each once.
+    pub fn sources(&self) -> Vec<usize> {
+        let origins = self.signals.iter().map(|s| &s.origin).chain(self.settings.iter().map(|s| &s.origin));
+        let mut sources: Vec<usize> = origins.chain(self.labels().map(|l| &l.origin)).flatten().map(|o| o.source).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources
+    }
+
     /// Channels of a frame: signals, settings, labels.
     pub fn channel_count(&self) -> usize {
         self.signals.len() + self.settings.len() + self.labels().count()

@@ -23,6 +23,7 @@ use super::reports::{KeptReports, Reports};
 use crate::bundle::{self, Bundle};
 use crate::config::{MachineConfig, MonitorConfig, TestConfig, tunable};
 use crate::drift::calibrate::{Answer, Calibration};
+use crate::server::alarms::AlarmSender;
 use crate::server::view::{Beside, MachineView};
 use crate::server::{CommandRequest, NodeUpdate, UpdateSender};
 use crate::source::SourceStatus;
@@ -64,6 +65,8 @@ pub struct Driver {
     pub sources: Vec<watch::Receiver<SourceStatus>>,
     /// SHA-256 of the active bundle, hex.
     pub bundle_hash: Option<Arc<str>>,
+    /// Where alarms are acknowledged.
+    pub alarms: AlarmSender,
     /// Full reports from before.
     pub reports: KeptReports,
     /// Ends the task.
@@ -192,7 +195,6 @@ impl Running {
         let row = step.verdict.row;
         for event in step.events {
             records.push(Record::Event(event.clone()));
-            self.view.log(event);
             log(event);
             // Nobody may be listening.
             let _ = self.d.events.send(event.clone());

@@ -1,6 +1,8 @@
 //! From samples to verdicts. `align` and `core` are pure: the same code runs live, in replay and in tests.
 //! `replay` reads recorded data; `driver` (feature `gateway`) is the live shell: one task a machine owns its core.
 
+#[cfg(feature = "gateway")]
+pub mod alarm_desk;
 pub mod align;
 pub mod compared;
 pub mod core;

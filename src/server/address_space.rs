@@ -13,11 +13,13 @@ use opcua::nodes::NodeBase;
 use opcua::server::address_space::AddressSpace;
 use opcua::types::{DataTypeId, DateTime, ExtensionObject, LocalizedText, NamespaceMap, ObjectId, Range};
 
+use super::alarms::{self, AlarmNodes};
 use super::commands::{self, MethodInfo};
 use super::history::{Kept, kept};
 use super::instantiate::{Instantiator, Shape, VariableInfo, data_type_of, join, node_id};
 use super::units::engineering_units;
 use super::{INSTANCES, INSTANCES_URI, ParameterSpec, ServerError, TYPES, TYPES_URI, files, nodeset};
+use crate::alarm::AlarmSpec;
 use crate::config::{
     Conditioning, Config, MachineConfig, ModelConfig, MonitorConfig, Origin, SettingConfig, SignalConfig, SourceConfig, SourceKind,
 };
@@ -66,10 +68,11 @@ pub(super) struct Prepared {
     /// Variables of command interfaces that can be written.
     pub(super) requests: Vec<ParameterSpec>,
     pub(super) files: HashMap<Arc<str>, files::Target>,
+    pub(super) alarms: AlarmNodes,
 }
 
 /// Imports the types and makes every instance that the configuration asks for.
-pub(super) fn build(config: &Config, parameters: &[ParameterSpec]) -> Result<Prepared, ServerError> {
+pub(super) fn build(config: &Config, parameters: &[ParameterSpec], alarms: &[Arc<AlarmSpec>]) -> Result<Prepared, ServerError> {
     let mut space = AddressSpace::new();
     let mut namespaces = NamespaceMap::new();
     namespaces.add_namespace(&config.server.application_uri);
@@ -95,6 +98,7 @@ pub(super) fn build(config: &Config, parameters: &[ParameterSpec]) -> Result<Pre
     for (path, stepped) in [(STEPPED, true), (SLOPED, false)] {
         nodes.history_configuration(path, stepped);
     }
+    let alarms = alarms::add(&mut nodes, &types, config, alarms)?;
     let kept = kept(config, nodes.variables());
     nodes.describe_histories(&kept);
     let mut requests = commands::prepare(&mut nodes, GATEWAY)?;
@@ -103,7 +107,7 @@ pub(super) fn build(config: &Config, parameters: &[ParameterSpec]) -> Result<Pre
     }
     let (variables, methods) = nodes.finish();
     let parameters = parameters.iter().map(|spec| (Arc::clone(&spec.path), spec.clone())).collect();
-    Ok(Prepared { space, variables, parameters, kept, methods, requests, files })
+    Ok(Prepared { space, variables, parameters, kept, methods, requests, files, alarms })
 }
 
 fn gateway(nodes: &mut Instantiator<'_>, config: &Config) -> Result<(), ServerError> {

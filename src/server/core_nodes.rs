@@ -3,7 +3,10 @@
 //! Room for overrides: the stack asks the first registered manager that owns a node, so whatever concerns the Server object or the
 //! server's capabilities has its place here.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use opcua::nodes::{EventNotifier, NodeType};
 use opcua::server::CreateMonitoredItem;
 use opcua::server::address_space::AddressSpace;
 use opcua::server::diagnostics::NamespaceMetadata;
@@ -17,14 +20,18 @@ use opcua::types::{
     Variant,
 };
 
+use super::alarms::AlarmServer;
 use super::history;
 
 /// The stack's node manager of namespace 0, wrapped.
 pub(super) struct CoreNodes {
     inner: CoreNodeManagerImpl,
+    alarms: Arc<AlarmServer>,
 }
 
-pub(super) struct CoreNodesBuilder;
+pub(super) struct CoreNodesBuilder {
+    pub(super) alarms: Arc<AlarmServer>,
+}
 
 impl InMemoryNodeManagerImplBuilder for CoreNodesBuilder {
     type Impl = CoreNodes;
@@ -32,7 +39,14 @@ impl InMemoryNodeManagerImplBuilder for CoreNodesBuilder {
     fn build(self, context: ServerContext, space: &mut AddressSpace) -> CoreNodes {
         let inner = CoreNodeManagerBuilder.build(context, space);
         announce_aggregates(space);
-        CoreNodes { inner }
+        if let Some(NodeType::Object(server)) = space.find_mut(&NodeId::from(ObjectId::Server)) {
+            server.set_event_notifier(EventNotifier::SUBSCRIBE_TO_EVENTS);
+        }
+        // Clients call the methods of namespace 0 on our alarms: the stack wants to see that these have them.
+        for (alarm, method) in self.alarms.nodes.standard_methods() {
+            space.insert_reference(alarm, &method, ReferenceTypeId::HasComponent);
+        }
+        CoreNodes { inner, alarms: self.alarms }
     }
 }
 
@@ -78,6 +92,7 @@ impl InMemoryNodeManagerImpl for CoreNodes {
         max_age: f64,
         timestamps: TimestampsToReturn,
     ) -> Vec<DataValue> {
+        self.alarms.hub.saw(context.session_id);
         let mut values = self.inner.read_values(context, space, nodes, max_age, timestamps).await;
         for (value, node) in values.iter_mut().zip(nodes) {
             if value.status().is_good()
@@ -104,6 +119,15 @@ impl InMemoryNodeManagerImpl for CoreNodes {
         }
     }
 
+    async fn create_event_monitored_items(
+        &self,
+        context: &RequestContext,
+        _space: &RwLock<AddressSpace>,
+        items: &mut [&mut &mut CreateMonitoredItem],
+    ) {
+        self.alarms.create_event_items(context, items);
+    }
+
     async fn set_monitoring_mode(&self, context: &RequestContext, mode: MonitoringMode, items: &[&MonitoredItemRef]) {
         self.inner.set_monitoring_mode(context, mode, items).await;
     }
@@ -113,6 +137,7 @@ impl InMemoryNodeManagerImpl for CoreNodes {
     }
 
     async fn delete_monitored_items(&self, context: &RequestContext, items: &[&MonitoredItemRef]) {
+        self.alarms.delete_items(items);
         self.inner.delete_monitored_items(context, items).await;
     }
 
@@ -120,8 +145,13 @@ impl InMemoryNodeManagerImpl for CoreNodes {
         &self,
         context: &RequestContext,
         space: &RwLock<AddressSpace>,
-        methods: &mut [&mut &mut MethodCall],
+        calls: &mut [&mut &mut MethodCall],
     ) -> Result<(), StatusCode> {
-        self.inner.call(context, space, methods).await
+        for call in calls {
+            if !self.alarms.call(context, call).await {
+                self.inner.call(context, space, std::slice::from_mut(call)).await?;
+            }
+        }
+        Ok(())
     }
 }

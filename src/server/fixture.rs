@@ -1,6 +1,9 @@
 //! A small configuration for the tests of this room.
 
+use std::sync::Arc;
+
 use super::ParameterSpec;
+use crate::alarm::{AlarmLayout, AlarmSpec};
 use crate::config::Config;
 use crate::types::{Scalar, ScalarKind};
 
@@ -71,4 +74,11 @@ pub(super) fn parameters() -> Vec<ParameterSpec> {
         // Known only after training.
         spec("Motor1.Models.Stator.Inference.ScoreThreshold", Scalar::F64(f64::NAN), 1.0),
     ]
+}
+
+pub(super) fn alarms() -> Vec<Arc<AlarmSpec>> {
+    let mut layout = AlarmLayout::default();
+    layout.machine(0, "Motor1", [("Stator", true)].into_iter());
+    layout.source("PLC1", vec![0]);
+    layout.finish()
 }

@@ -279,6 +279,40 @@ impl<'a> Instantiator<'a> {
         Ok(())
     }
 
+    /// Lets clients subscribe to the events of an object, which `parent` passes on.
+    pub(super) fn notifier(&mut self, path: &str, parent: &NodeId) -> Result<(), ServerError> {
+        match self.space.find_mut((INSTANCES, path)) {
+            Some(NodeType::Object(object)) => object.set_event_notifier(EventNotifier::SUBSCRIBE_TO_EVENTS),
+            _ => return Err(ServerError::MissingNode(path.to_string())),
+        }
+        self.space.insert_reference(parent, &node_id(path), ReferenceTypeId::HasNotifier);
+        Ok(())
+    }
+
+    /// A further reference between two instances.
+    pub(super) fn refer(&mut self, from: &str, to: &str, reference: ReferenceTypeId) {
+        self.space.insert_reference(&node_id(from), &node_id(to), reference);
+    }
+
+    /// A method below an object.
+    pub(super) fn insert_method(&mut self, owner: &str, method: Method) {
+        let id = method.node_id().clone();
+        self.space.insert::<_, NodeId>(method, None);
+        self.space.insert_reference(&node_id(owner), &id, ReferenceTypeId::HasComponent);
+    }
+
+    /// `InputArguments` or `OutputArguments` of a method.
+    pub(super) fn arguments(&mut self, method: &str, name: &str, value: Variant) {
+        let child = Child {
+            parent: method,
+            name: QualifiedName::new(0, name),
+            reference: ReferenceTypeId::HasProperty.into(),
+            type_definition: VariableTypeId::PropertyType.into(),
+        };
+        let shape = Shape { value_rank: 1, ..Shape::scalar(DataTypeId::Argument) };
+        self.insert_variable(&child, name.into(), shape, Some(value));
+    }
+
     /// The type itself, then its super types as far as they are ours.
     fn chain(&self, type_id: &NodeId) -> Vec<NodeId> {
         let mut chain = vec![type_id.clone()];

@@ -12,10 +12,12 @@
 
 mod access;
 mod address_space;
+pub mod alarms;
 mod audit;
 mod certificate;
 mod commands;
 mod core_nodes;
+mod events;
 mod export;
 mod files;
 #[cfg(test)]
@@ -63,6 +65,7 @@ pub use self::export::nodeset_xml;
 
 use self::access::Gatekeeper;
 use self::address_space::Prepared;
+use self::alarms::{AlarmLink, AlarmServer, Deliverer};
 use self::audit::Audit;
 use self::commands::Interfaces;
 use self::core_nodes::CoreNodesBuilder;
@@ -121,6 +124,8 @@ pub struct ServerInput {
     pub store: Arc<dyn Store>,
     /// Where changes of variables with a history go; full: the change is lost.
     pub records: mpsc::Sender<StoreMessage>,
+    /// Alarms and events, from and to the one who owns their state.
+    pub alarms: AlarmLink,
     pub stop: CancellationToken,
 }
 
@@ -185,14 +190,15 @@ pub async fn start(input: ServerInput) -> Result<RunningServer, ServerError> {
         store: input.store,
         records: input.records,
         audit: input.audit,
+        alarms: input.alarms,
         token: token.clone(),
     };
     let endpoint = settings.endpoint_url();
     // Making a key and some thousand nodes takes a while: not on a thread that serves others.
-    let (server, publisher) =
+    let (server, publisher, deliverer) =
         tokio::task::spawn_blocking(move || settings.build()).await.map_err(|e| ServerError::Build(e.to_string()))??;
     let outside = run::Outside { relay, listener: input.listener, opening };
-    let task = tokio::spawn(run::serve(server, inner, outside, publisher, input.updates, token));
+    let task = tokio::spawn(run::serve(server, inner, outside, (publisher, deliverer), input.updates, token));
     Ok(RunningServer { endpoint, task })
 }
 
@@ -209,22 +215,25 @@ struct Settings {
     store: Arc<dyn Store>,
     records: mpsc::Sender<StoreMessage>,
     audit: AuditSender,
+    alarms: AlarmLink,
     token: CancellationToken,
 }
 
 impl Settings {
-    fn build(self) -> Result<(Server, Publisher), ServerError> {
+    fn build(self) -> Result<(Server, Publisher, Deliverer), ServerError> {
         let uri = &self.config.server.application_uri;
         certificate::ensure(&self.pki_dir, uri)?;
-        let Prepared { space, variables, parameters, kept, methods, requests, files } =
-            address_space::build(&self.config, &self.parameters)?;
+        let prepared = address_space::build(&self.config, &self.parameters, &self.alarms.specs)?;
+        let Prepared { space, variables, parameters, kept, methods, requests, files, alarms } = prepared;
+        let alarms = Arc::new(AlarmServer::new(&self.config, alarms, self.alarms.requests.clone(), Arc::clone(&self.gatekeeper)));
         let recorder = Recorder::new(self.store.as_ref(), self.records.clone());
         let files = Arc::new(Files::new(files, Arc::clone(&self.config), self.data_dir.clone()));
         let (interfaces, late) = Interfaces::new(requests);
         let shared = Arc::new(Shared { variables, parameters, methods, interfaces, items: Default::default(), recorder, files });
         let histories = Histories::new(Arc::clone(&self.store), kept);
+        let for_nodes = Arc::clone(&alarms);
         let (commands, audit) = (self.commands.clone(), self.audit.clone());
-        let nodes = GatewayNodes { shared: Arc::clone(&shared), commands, audit, histories };
+        let nodes = GatewayNodes { shared: Arc::clone(&shared), commands, audit, histories, alarms: for_nodes };
         let adopt = move |context: ServerContext, own: &mut AddressSpace| {
             // In this order: the indices depend on it.
             let mut tree = context.type_tree.write();
@@ -234,16 +243,16 @@ impl Settings {
             *own = space;
             nodes
         };
+        let core = InMemoryNodeManagerBuilder::new(CoreNodesBuilder { alarms: Arc::clone(&alarms) });
         let guarded = GuardedBuilder { builder: InMemoryNodeManagerBuilder::new(adopt), gatekeeper: Arc::clone(&self.gatekeeper) };
-        let builder = self
-            .vendor_settings()
-            .without_node_managers()
-            .with_node_manager(InMemoryNodeManagerBuilder::new(CoreNodesBuilder))
-            .with_node_manager(DiagnosticsNodeManagerBuilder)
-            .with_node_manager(guarded);
+        let builder = self.vendor_settings().without_node_managers();
+        let builder = builder.with_node_manager(core).with_node_manager(DiagnosticsNodeManagerBuilder).with_node_manager(guarded);
         let (server, handle) = builder.build().map_err(ServerError::Build)?;
         let publisher = publisher(&handle, shared, self.gatekeeper, self.pki_dir, late)?;
-        Ok((server, publisher))
+        alarms.hub.install(handle.info());
+        let (space, shared) = (Arc::clone(&publisher.space), Arc::clone(&publisher.shared));
+        let deliverer = Deliverer { alarms, handle, space, shared, notices: self.alarms.notices };
+        Ok((server, publisher, deliverer))
     }
 
     /// The name by which clients reach the server: the configured one, or that of the address.

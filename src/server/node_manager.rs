@@ -18,6 +18,7 @@ use opcua::types::{
 };
 
 use super::access::user_name;
+use super::alarms::AlarmServer;
 use super::audit;
 use super::commands;
 use super::history::Histories;
@@ -31,11 +32,15 @@ pub(super) struct GatewayNodes {
     pub(super) commands: CommandSender,
     pub(super) histories: Histories,
     pub(super) audit: AuditSender,
+    pub(super) alarms: Arc<AlarmServer>,
 }
 
 impl GatewayNodes {
     /// One written value. The lock of the address space is not held while the owner of the state decides.
     async fn write_one(&self, context: &RequestContext, space: &RwLock<AddressSpace>, written: &ParsedWriteValue) -> StatusCode {
+        if let Some(status) = self.alarms.write(context, written).await {
+            return status;
+        }
         if let Some(status) = commands::write(self, context, space, written).await {
             return status;
         }
@@ -200,7 +205,17 @@ impl InMemoryNodeManagerImpl for GatewayNodes {
         }
     }
 
+    async fn create_event_monitored_items(
+        &self,
+        context: &RequestContext,
+        _space: &RwLock<AddressSpace>,
+        items: &mut [&mut &mut CreateMonitoredItem],
+    ) {
+        self.alarms.create_event_items(context, items);
+    }
+
     async fn delete_monitored_items(&self, _context: &RequestContext, items: &[&MonitoredItemRef]) {
+        self.alarms.delete_items(items);
         let mut known = self.shared.items.lock();
         items.iter().for_each(|item| known.deleted(item.handle()));
     }
@@ -234,6 +249,9 @@ impl InMemoryNodeManagerImpl for GatewayNodes {
     ) -> Result<(), StatusCode> {
         let values = Values { space, subscriptions: &context.subscriptions, shared: &self.shared };
         for call in calls {
+            if self.alarms.call(context, call).await {
+                continue;
+            }
             match instance_path(call.method_id()).map(str::to_string) {
                 Some(path) if self.shared.files.owns(&path) => self.shared.files.call(context, &values, &path, call).await,
                 Some(path) => self.call_path(context, space, &path, call).await,

@@ -66,6 +66,13 @@ impl Values<'_> {
         }
     }
 
+    /// Sets values that are no plain scalars; those without a variable are left out.
+    pub(super) fn set_as_they_are(&self, values: Vec<(String, DataValue)>) {
+        let known = values.into_iter().filter_map(|(path, value)| Some((&**self.shared.variables.get_key_value(&*path)?.0, value)));
+        let notices = self.store(known.collect());
+        self.notify(&notices);
+    }
+
     /// Puts the values into the address space; what comes back is what subscribers are to be told.
     fn store(&self, changes: Vec<(&str, DataValue)>) -> Vec<(NodeId, DataValue)> {
         let mut space = self.space.write();

@@ -89,6 +89,7 @@ const TABLE: &[Rule] = &[
     rule("**.Configuration.*", &[Write], CONFIGURE),
     // Members of standard types.
     rule("**.Acknowledge|AddComment|Confirm", &[Call], OPERATE_CALL),
+    rule("**.Enable|Disable", &[Call], ENGINEER),
     rule("**.ConditionRefresh|ConditionRefresh2", &[Call], EVERYONE),
     rule("*.Models.*.ModelTransfer.GenerateFileForWrite|CloseAndCommit", &[Call], ENGINEER),
     rule("**.ModelTransfer.*.Open|Close|Read|Write|GetPosition|SetPosition", &[Call], ENGINEER),

@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Gatekeeper;
+use super::alarms::Deliverer;
 use super::publish::{Misfits, Shared, Values, now, own};
 use super::relay::{Opening, Relay};
 use super::{NodeUpdate, ServerError, trust};
@@ -32,12 +33,12 @@ pub(super) struct Outside {
     pub(super) opening: Option<Opening>,
 }
 
-/// Serves until `stop` is cancelled or the stack fails; returns when both halves have ended.
+/// Serves until `stop` is cancelled or the stack fails; returns when all of it has ended.
 pub(super) async fn serve(
     server: Server,
     inner: TcpListener,
     outside: Outside,
-    publisher: Publisher,
+    (publisher, deliverer): (Publisher, Deliverer),
     updates: mpsc::Receiver<Vec<NodeUpdate>>,
     stop: CancellationToken,
 ) -> Result<(), ServerError> {
@@ -60,7 +61,7 @@ pub(super) async fn serve(
             relay.run(listener, opening, stop.clone()).await;
         }
     };
-    let (served, (), ()) = tokio::join!(stack, publisher.run(updates, &stop), front);
+    let (served, (), (), ()) = tokio::join!(stack, publisher.run(updates, &stop), front, deliverer.run(&stop));
     served
 }
 

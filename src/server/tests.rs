@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::alarms::{AlarmRequest, AlarmSender, Notice};
 use super::fixture;
 use super::instantiate::node_id;
 use super::view::{Beside, MachineView};
@@ -58,6 +59,8 @@ pub(super) struct Bench {
     updates: UpdateSender,
     pub(super) commands: mpsc::Receiver<CommandRequest>,
     pub(super) audit: mpsc::Receiver<EventKind>,
+    pub(super) notices: mpsc::Sender<Notice>,
+    pub(super) alarm_requests: mpsc::Receiver<AlarmRequest>,
     pub(super) stop: CancellationToken,
     task: JoinHandle<Result<(), ServerError>>,
     pub(super) dir: tempfile::TempDir,
@@ -73,6 +76,8 @@ impl Bench {
         let (updates, receiver) = mpsc::channel(16);
         let (sender, commands) = mpsc::channel(16);
         let (audit_sender, audit) = mpsc::channel(1_000);
+        let (notices, notices_rx) = mpsc::channel(256);
+        let (requests, alarm_requests) = mpsc::channel(16);
         let stop = CancellationToken::new();
         let config = fixture::config();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(&config.store, config.machines.len()));
@@ -89,12 +94,13 @@ impl Bench {
             open_on: None,
             updates: receiver,
             commands: sender,
+            alarms: AlarmLink { specs: fixture::alarms(), notices: notices_rx, requests: AlarmSender(requests) },
             store: store.clone(),
             records: record_sender,
             stop: stop.clone(),
         };
         let RunningServer { endpoint, task } = start(input).await.unwrap();
-        Self { endpoint, updates, commands, audit, stop, task, dir, store, records }
+        Self { endpoint, updates, commands, audit, notices, alarm_requests, stop, task, dir, store, records }
     }
 
     fn client(&self) -> Client {
@@ -170,7 +176,7 @@ pub(super) async fn value_of(session: &Session, path: &str) -> Variant {
 }
 
 /// Reads until the node has the value; a test that never gets there runs into its own time limit.
-async fn wait_for(session: &Session, path: &str, wanted: impl Fn(&DataValue) -> bool) -> DataValue {
+pub(super) async fn wait_for(session: &Session, path: &str, wanted: impl Fn(&DataValue) -> bool) -> DataValue {
     tokio::time::timeout(Duration::from_secs(5), async {
         loop {
             let value = read_path(session, path).await;
@@ -497,7 +503,7 @@ fn all_that_is_published_or_tuned_has_a_node() {
         description: t.description,
     };
     let parameters: Vec<_> = tunables(&machine).into_iter().map(specify).collect();
-    let prepared = address_space::build(&config, &parameters).unwrap();
+    let prepared = address_space::build(&config, &parameters, &fixture::alarms()).unwrap();
 
     let core = MachineCore::new(Arc::clone(&machine), config.hash.as_str().into(), "Motor1".into(), None).unwrap();
     let mut view = MachineView::new(machine);
@@ -513,8 +519,8 @@ fn all_that_is_published_or_tuned_has_a_node() {
 fn a_parameter_without_a_place_or_of_another_type_is_refused_at_start() {
     let mut parameters = fixture::parameters();
     parameters[0].path = "Motor2.Drift.DataDrift.T1.Threshold".into();
-    assert!(matches!(address_space::build(&fixture::config(), &parameters), Err(ServerError::MissingNode(_))));
+    assert!(matches!(address_space::build(&fixture::config(), &parameters, &fixture::alarms()), Err(ServerError::MissingNode(_))));
     let mut parameters = fixture::parameters();
     parameters[2].kind = ScalarKind::U32;
-    assert!(matches!(address_space::build(&fixture::config(), &parameters), Err(ServerError::ParameterType { .. })));
+    assert!(matches!(address_space::build(&fixture::config(), &parameters, &fixture::alarms()), Err(ServerError::ParameterType { .. })));
 }

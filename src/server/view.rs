@@ -12,9 +12,6 @@ use crate::types::{
     RegimePerformance, RegimeState, ReportState, Scalar, SourceState, Statement, Timestamp, Verdict, reference_id,
 };
 
-/// Lines of the log that panels show.
-const LOG_LINES: usize = 10;
-
 /// What else is shown of a machine besides its verdict.
 #[derive(Clone, Debug, Default)]
 pub struct Beside {
@@ -86,7 +83,6 @@ pub struct MachineView {
     config: Arc<MachineConfig>,
     nodes: Vec<Node>,
     cursor: usize,
-    lines: Vec<Arc<str>>,
 }
 
 struct Node {
@@ -99,20 +95,12 @@ struct Node {
 
 impl MachineView {
     pub fn new(config: Arc<MachineConfig>) -> Self {
-        Self { config, nodes: Vec::new(), cursor: 0, lines: vec!["".into(); LOG_LINES] }
+        Self { config, nodes: Vec::new(), cursor: 0 }
     }
 
     /// The configuration after a parameter was written.
     pub fn set_config(&mut self, config: Arc<MachineConfig>) {
         self.config = config;
-    }
-
-    /// A line for panels without event views, newest first.
-    pub fn log(&mut self, event: &Event) {
-        if let Some(text) = sentence(event) {
-            self.lines.pop();
-            self.lines.insert(0, format!("{} {text}", event.time).into());
-        }
     }
 
     /// Takes the present state in.
@@ -143,10 +131,6 @@ impl MachineView {
         w.count(|| format!("{m}.Command.AllowedRequests"), beside.allowed);
         w.count(|| format!("{m}.Label.Labelled"), beside.labels.0);
         w.moment(|| format!("{m}.Label.LastLabelTime"), beside.labels.1);
-        let lines = w.view.lines.clone();
-        for (k, line) in lines.iter().enumerate() {
-            w.text(|| format!("{m}.Log.Line{:02}", k + 1), line);
-        }
     }
 
     /// The values that have changed since they were last taken.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{Running, describe, keys, log, wall_clock};
+use crate::alarm::Scope;
 use crate::bundle;
 use crate::config::{MachineConfig, tunable};
 use crate::pipeline::core::{Decided, Plan};
@@ -33,7 +34,9 @@ impl Running {
             Command::ExportBuffer { .. } => {
                 Err(Refusal::NotSupported("buffers are not exported to files yet; their rows stay in the store".into()))
             }
-            Command::AcknowledgeAlarms { .. } => Err(Refusal::NotSupported("this machine has no alarms to acknowledge".into())),
+            Command::AcknowledgeAlarms { bits, comment } => {
+                self.d.alarms.command(Scope::Machine(self.d.machine), *bits, comment, &user).await
+            }
             command => self.decide(command, &user, &operator).await,
         };
         // A write of a parameter has its own event.
@@ -198,7 +201,6 @@ impl Running {
         let row = self.d.core.verdict().row;
         let event = Event { unit: self.d.from_file.name.clone(), row, time: wall_clock(), kind };
         log(&event);
-        self.view.log(&event);
         self.record(vec![Record::Event(event.clone())]);
         // Nobody may be listening.
         let _ = self.d.events.send(event);

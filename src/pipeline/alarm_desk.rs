@@ -98,6 +98,8 @@ struct Running {
     d: AlarmDesk,
     /// In the order of the alarms.
     follows: Vec<Follows>,
+    /// Row at which each machine stood at the start: until the next one its verdict is empty, and says nothing.
+    begun: Vec<u64>,
     waiting: VecDeque<Event>,
     /// Newest first, one a machine.
     lines: Vec<VecDeque<Arc<str>>>,
@@ -114,7 +116,9 @@ impl AlarmDesk {
         let follows = self.alarms.all().iter().map(|a| follows(&self.config, &a.spec)).collect();
         let lines = vec![VecDeque::from(vec![Arc::from(""); LOG_LINES]); self.config.machines.len()];
         let news = self.alarms.all().iter().map(|a| Notice::Alarm { alarm: Box::new(a.clone()), news: false }).collect();
-        Running { d: self, follows, waiting: VecDeque::new(), lines, shown: Vec::new(), news, changed: false }.run().await;
+        let begun = self.verdicts.iter().map(|v| v.borrow().row).collect();
+        let (waiting, shown) = (VecDeque::new(), Vec::new());
+        Running { d: self, follows, begun, waiting, lines, shown, news, changed: false }.run().await;
     }
 }
 
@@ -246,8 +250,7 @@ impl Running {
     /// What holds at present.
     fn standing(&self, index: usize, verdicts: &[Arc<Verdict>]) -> Reading {
         let subject = &self.d.alarms.all()[index].spec.subject;
-        // Before the first row a verdict says nothing.
-        let verdict = |machine: usize| verdicts.get(machine).filter(|v| v.row > 0);
+        let verdict = |machine: usize| verdicts.get(machine).filter(|v| self.begun.get(machine).is_some_and(|row| v.row > *row));
         let detail = |v: &Verdict| Detail { regime: v.regime.key.to_string(), row: v.row, ..Detail::default() };
         let reading = match &self.follows[index] {
             Follows::Monitor(machine, name) => verdict(*machine).and_then(|v| {

@@ -88,10 +88,11 @@ pub struct AlarmRequest {
 pub struct AlarmSender(pub mpsc::Sender<AlarmRequest>);
 
 impl AlarmSender {
-    /// Acknowledges everything of a scope: what the command AcknowledgeAlarms, the alarm words and the alarms themselves do is one
-    /// thing. Returns how many alarms were acknowledged.
-    pub async fn acknowledge_all(&self, scope: Scope, comment: &str, user: &str) -> Result<usize, AlarmError> {
-        self.ask(AlarmAction::AcknowledgeAll { scope, bits: u16::MAX }, comment, "", user).await
+    /// Acknowledges what has these bits in the alarm words of a scope; 0: everything. What the command AcknowledgeAlarms, the alarm
+    /// words and the alarms themselves do is one thing. Returns how many alarms were acknowledged.
+    pub async fn acknowledge_all(&self, scope: Scope, bits: u16, comment: &str, user: &str) -> Result<usize, AlarmError> {
+        let bits = if bits == 0 { u16::MAX } else { bits };
+        self.ask(AlarmAction::AcknowledgeAll { scope, bits }, comment, "", user).await
     }
 
     /// The same, as the command AcknowledgeAlarms answers.

@@ -45,13 +45,13 @@ async function run(endpoint) {
         assert.strictEqual(value(drift, "ackedState").text, "Unacknowledged");
         assert.ok((await read("Motor1.Alarms.UnackedWord")) & 2);
 
-        const commented = await session.addCommentCondition(drift.conditionId, drift.eventId, "looked at");
+        const commented = await session.addCommentCondition(drift.conditionId, value(drift, "eventId"), "looked at");
         assert.strictEqual(commented, StatusCodes.Good);
-        const acknowledged = await session.acknowledgeCondition(drift.conditionId, drift.eventId, "seen");
+        const acknowledged = await session.acknowledgeCondition(drift.conditionId, value(drift, "eventId"), "seen");
         assert.strictEqual(acknowledged, StatusCodes.Good);
         const seen = await until(alarms, (a) => value(a, "ackedState").text === "Acknowledged", "it is acknowledged");
         assert.strictEqual(value(seen, "comment").text, "seen");
-        const again = await session.acknowledgeCondition(seen.conditionId, seen.eventId, "again");
+        const again = await session.acknowledgeCondition(seen.conditionId, value(seen, "eventId"), "again");
         assert.strictEqual(again, StatusCodes.BadConditionBranchAlreadyAcked);
         console.log(`acknowledged by ${value(seen, "clientUserId")}: ${value(seen, "comment").text}`);
         console.log(`alarms known: ${alarms.alarms().map((a) => a.conditionId.toString()).join(", ")}`);

@@ -15,7 +15,7 @@ from gateway import Gateway  # noqa: E402
 def main(modules: Path) -> int:
     script = modules / "alarms.js"
     shutil.copyfile(HERE / "alarms.js", script)
-    with tempfile.TemporaryDirectory() as directory, Gateway(Path(directory) / "data", speed=20) as gateway:
+    with tempfile.TemporaryDirectory() as directory, Gateway(Path(directory) / "data", speed=10) as gateway:
         return subprocess.run(["node", script, gateway.endpoint], timeout=300).returncode
 
 

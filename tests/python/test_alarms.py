@@ -14,7 +14,7 @@ ACKNOWLEDGE = ua.NodeId(ua.ObjectIds.AcknowledgeableConditionType_Acknowledge)
 ADD_COMMENT = ua.NodeId(ua.ObjectIds.ConditionType_AddComment)
 OWN_TYPES = 3
 # A drift of the story lasts for some seconds.
-SPEED = 20
+SPEED = 10
 
 
 class Events:

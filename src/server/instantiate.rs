@@ -302,7 +302,7 @@ impl<'a> Instantiator<'a> {
     }
 
     /// `InputArguments` or `OutputArguments` of a method.
-    pub(super) fn arguments(&mut self, method: &str, name: &str, value: Variant) {
+    pub(super) fn argument_list(&mut self, method: &str, name: &str, value: Variant) {
         let child = Child {
             parent: method,
             name: QualifiedName::new(0, name),

@@ -149,7 +149,7 @@ fn add_method(nodes: &mut Instantiator<'_>, alarm: &str, name: &'static str, wit
             argument("Comment", DataTypeId::LocalizedText, "The comment to add to the condition.").into(),
         ];
         let value = Variant::from((VariantScalarTypeId::ExtensionObject, arguments));
-        nodes.arguments(&path, "InputArguments", value);
+        nodes.argument_list(&path, "InputArguments", value);
     }
 }
 

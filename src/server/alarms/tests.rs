@@ -15,6 +15,7 @@ use crate::alarm::{Alarms, Comment, Detail, drift};
 use crate::server::Access;
 use crate::server::fixture;
 use crate::server::instantiate::node_id;
+use crate::server::relay::{Bounds, Peers};
 use crate::server::tests::{Bench, value_of, wait_for, write};
 use crate::types::{DriftStatus, EventKind, RegimeState, Timestamp};
 
@@ -287,7 +288,8 @@ fn every_field_of_an_alarm_has_its_node() {
     let (sender, _receiver) = mpsc::channel(1);
     let (audit, _audit) = mpsc::channel(1);
     let users = Arc::new(crate::server::demo_users().unwrap());
-    let gatekeeper = Arc::new(Gatekeeper::new(Access::Demo, users, crate::server::audit::Audit::new(audit)));
+    let peers = Peers::new(Bounds { connections: 1, of_one_address: 1, sessions: 1 });
+    let gatekeeper = Arc::new(Gatekeeper::new(Access::Demo, users, crate::server::audit::Audit::new(audit), peers));
     let server = AlarmServer::new(&config, prepared.alarms, AlarmSender(sender), gatekeeper);
     // Optional in the standard, and not worth a node: they travel with the event.
     let left_out =

@@ -7,6 +7,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
+use std::sync::Arc;
 
 use opcua::nodes::{DefaultTypeTree, NodeType, Variable};
 use opcua::server::address_space::AddressSpace;
@@ -17,13 +18,14 @@ use opcua::types::{
 
 use super::publish::current;
 use super::{INSTANCES, INSTANCES_URI, ParameterSpec, ServerError, TYPES, TYPES_URI, address_space, nodeset};
+use crate::alarm::AlarmSpec;
 use crate::config::Config;
 
 const VALUES: &str = "http://opcfoundation.org/UA/2008/02/Types.xsd";
 
-/// The document; `parameters` as for a server.
-pub fn nodeset_xml(config: &Config, parameters: &[ParameterSpec]) -> Result<String, ServerError> {
-    let space = address_space::build(config, parameters)?.space;
+/// The document; `parameters` and `alarms` as for a server.
+pub fn nodeset_xml(config: &Config, parameters: &[ParameterSpec], alarms: &[Arc<AlarmSpec>]) -> Result<String, ServerError> {
+    let space = address_space::build(config, parameters, alarms)?.space;
     let mut nodes = String::new();
     let instances = instances(&space);
     let parents = instances.iter().map(|(id, parent)| (id, &parent.id)).collect();
@@ -360,8 +362,8 @@ mod tests {
     #[test]
     fn all_instances_are_in_the_file() {
         let (config, parameters) = (fixture::config(), fixture::parameters());
-        let xml = nodeset_xml(&config, &parameters).unwrap();
-        assert_eq!(xml, nodeset_xml(&config, &parameters).unwrap(), "the same file each time");
+        let xml = nodeset_xml(&config, &parameters, &fixture::alarms()).unwrap();
+        assert_eq!(xml, nodeset_xml(&config, &parameters, &fixture::alarms()).unwrap(), "the same file each time");
         for line in [
             "<UAVariable NodeId=\"ns=2;s=Motor1.Drift.Status\" BrowseName=\"1:Status\" ParentNodeId=\"ns=2;s=Motor1.Drift\" DataType=\"i=5\" \
              AccessLevel=\"5\" UserAccessLevel=\"5\" Historizing=\"true\">",
@@ -371,7 +373,7 @@ mod tests {
         ] {
             assert!(xml.contains(line), "{line}");
         }
-        let space = address_space::build(&config, &parameters).unwrap().space;
+        let space = address_space::build(&config, &parameters, &fixture::alarms()).unwrap().space;
         let count = instances(&space).len();
         assert!(count > 500, "{count}");
         assert_eq!(xml.matches("NodeId=\"ns=2;s=").count() - xml.matches("ParentNodeId=\"ns=2;s=").count(), count);
@@ -380,7 +382,7 @@ mod tests {
     /// As the stack's own importer reads it.
     #[test]
     fn the_file_is_read_whole() {
-        let xml = nodeset_xml(&fixture::config(), &fixture::parameters()).unwrap();
+        let xml = nodeset_xml(&fixture::config(), &fixture::parameters(), &fixture::alarms()).unwrap();
         let read = opcua::xml::load_nodeset2_file(&xml).unwrap().node_set.unwrap();
         assert!(read.nodes.len() > 2_000);
         assert_eq!(read.namespace_uris.unwrap().uris, [TYPES_URI, INSTANCES_URI]);

@@ -195,7 +195,7 @@ fn notifier(node: &NodeId) -> Option<Notifier> {
     match instance_path(node) {
         Some("Gateway") => Some(Notifier::Gateway),
         Some(machine) => Some(Notifier::Machine(machine.into())),
-        None if *node == NodeId::from(ObjectId::Server) => Some(Notifier::Server),
+        None if *node == ObjectId::Server => Some(Notifier::Server),
         None => None,
     }
 }

@@ -81,16 +81,17 @@ fn of_type(id: impl Into<NodeId>) -> ContentFilter {
 
 /// A subscription of events: fields in the order of `paths`.
 struct Heard {
-    events: mpsc::UnboundedReceiver<Vec<Variant>>,
+    events: mpsc::Receiver<Vec<Variant>>,
     subscription: u32,
     item: u32,
 }
 
 impl Heard {
     async fn at(session: &Session, node: NodeId, paths: &[&str], where_clause: ContentFilter) -> Self {
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::channel(1_000);
         let callback = EventCallback::new(move |fields: Option<Vec<Variant>>, _| {
-            let _ = sender.send(fields.unwrap_or_default());
+            // A callback cannot wait: a full channel is more than any test asks for.
+            sender.try_send(fields.unwrap_or_default()).expect("room for an event");
         });
         let subscription = session.create_subscription(Duration::from_millis(50), 100, 20, 0, 0, true, callback).await.unwrap();
         let filter = EventFilter { select_clauses: Some(paths.iter().map(|p| clause(p)).collect()), where_clause };

@@ -100,7 +100,7 @@ impl TypeLoader for FilterLoader {
         context: &Context<'_>,
         _length: Option<usize>,
     ) -> Option<EncodingResult<Box<dyn DynEncodable>>> {
-        if *id != NodeId::from(ObjectId::EventFilter_Encoding_DefaultBinary) {
+        if *id != ObjectId::EventFilter_Encoding_DefaultBinary {
             return None;
         }
         let filter = EventFilter::decode(stream, context);

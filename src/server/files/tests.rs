@@ -58,15 +58,14 @@ async fn an_export_is_the_file_that_is_named_and_no_other() {
     let file = "Motor1.Buffers.B01.File";
     let open = || call(&session, file, "Open", vec![Variant::Byte(1)]);
     assert_eq!(open().await.status_code, StatusCode::BadNotFound);
-    let mut seconds = 1;
-    for (name, status) in [
+    let names = [
         ("b.parquet", StatusCode::Good),
         ("../secret", StatusCode::BadNotFound),
         ("..", StatusCode::BadNotFound),
         ("gone", StatusCode::BadNotFound),
-    ] {
-        let time = crate::types::Timestamp::from_nanos(seconds * 1_000_000_000);
-        seconds += 1;
+    ];
+    for (second, (name, status)) in names.into_iter().enumerate() {
+        let time = crate::types::Timestamp::from_secs_f64(second as f64 + 1.0);
         let value = Some(Scalar::from(name));
         let path = Arc::from("Motor1.Buffers.B01.LastExportFile");
         bench.publish(NodeUpdate { path, value, quality: crate::types::Quality::Good, time }).await;

@@ -100,17 +100,12 @@ fn children(space: &AddressSpace, node: &NodeId) -> Vec<(NodeId, NodeId)> {
         .collect()
 }
 
-/// What a summary refers to has its place elsewhere; what tells how histories are read hangs on its variables.
+/// What a summary refers to has its place elsewhere; what tells how histories are read hangs on its variables. Where events come from and
+/// conditions are told beside: such nodes are components of something as well.
 fn is_child(reference: &NodeId) -> bool {
-    [
-        ReferenceTypeId::HasComponent,
-        ReferenceTypeId::HasProperty,
-        ReferenceTypeId::HasHistoricalConfiguration,
-        ReferenceTypeId::HasCondition,
-    ]
-    .iter()
-    .chain([ReferenceTypeId::Organizes, ReferenceTypeId::HasEventSource, ReferenceTypeId::HasNotifier].iter())
-    .any(|child| reference == child)
+    [ReferenceTypeId::HasComponent, ReferenceTypeId::HasProperty, ReferenceTypeId::HasHistoricalConfiguration, ReferenceTypeId::Organizes]
+        .iter()
+        .any(|child| reference == child)
 }
 
 struct Exporter<'a> {

@@ -87,12 +87,12 @@ impl Guarded {
 
     /// Object and name of the called method as one path: also where the client named the type's method.
     fn called(&self, call: &MethodCall) -> Option<String> {
+        let space = self.inner.address_space().read();
+        let method = space.find(call.method_id())?;
         if let Some(path) = instance_path(call.method_id()) {
             return Some(path.to_string());
         }
         let object = instance_path(call.object_id())?;
-        let space = self.inner.address_space().read();
-        let method = space.find(call.method_id())?;
         Some(format!("{object}.{}", method.as_node().browse_name().name))
     }
 }

@@ -26,7 +26,7 @@ from asyncua.sync import Client
 
 ROOT = Path(__file__).resolve().parents[1]
 BINARY = os.environ.get("DRIFTGATE", str(ROOT / "target/release/driftgate"))
-SIGNAL, PARAMETER = "Motor1.Signals.Temperature", "Motor1.Drift.DataDrift.Hop"
+SIGNAL, PARAMETER = "Motor1.Signals.TempWinding", "Motor1.Drift.DataDrift.Hop"
 ROWS, VALUES, WRITES, SECONDS = 5_000, 100_000, 200, 20
 
 

@@ -8,15 +8,15 @@
 //! the reference is a sample itself, and a mean that it got wrong by a hair is a small drift without end.
 //!
 //! ```text
-//! cargo run --release --no-default-features --example anytime 200000
+//! cargo run --release --no-default-features --example anytime
 //! ```
 //!
 //! | phi | rows a block | alarms over budget | median rows to a shift of 0.5, 1, 2 sd | `ewma_t2` |
 //! |---|---|---|---|---|
-//! | 0 | 5 | 0.21 | 92, 27, 14 | 374, 33, 10 |
-//! | 0.9 | 60 | 0.59 | 1334, 380, 186 | 3264, 1838, 250 |
+//! | 0 | 5 | 0.29 | 92, 27, 14 | 363, 32, 10 |
+//! | 0.9 | 60 | 0.59 | 1334, 380, 186 | 2328, 1485, 202 |
 //!
-//! The budget holds over 200,000 blocks. A shift of one feature is found sooner than by the chart, but for a large one on rows without
+//! The budget holds over 1,000,000 blocks. A shift of one feature is found sooner than by the chart, but for a large one on rows without
 //! memory, which a block keeps waiting (1.4 times). Blocks are of one regime here; it is not a chart of a monitor.
 
 use driftgate::drift::calibrate::{Answer, Calibration, HealthyRows, Subject, calibrate};

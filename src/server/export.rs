@@ -17,7 +17,7 @@ use opcua::types::{
 };
 
 use super::publish::current;
-use super::{INSTANCES, INSTANCES_URI, ParameterSpec, ServerError, TYPES, TYPES_URI, address_space, nodeset};
+use super::{INSTANCES, INSTANCES_URI, ParameterSpec, ServerError, TYPES, address_space, nodeset};
 use crate::alarm::AlarmSpec;
 use crate::config::Config;
 
@@ -45,8 +45,9 @@ fn insert(types: &str, nodes: &str) -> Option<String> {
     let (head, rest) = types.split_once(uri)?;
     let (models, rest) = rest.split_once(model)?;
     let (body, tail) = rest.rsplit_once(end)?;
-    let requires = ["http://opcfoundation.org/UA/", TYPES_URI].map(|uri| format!("      <RequiredModel ModelUri=\"{uri}\"/>\n")).concat();
-    let own = format!("    <Model ModelUri=\"{INSTANCES_URI}\" Version=\"{version}\">\n{requires}    </Model>\n");
+    // As the types require it. That it requires the types, in the same file, is left out: importers look for what they already have.
+    let required = types.lines().find(|line| line.trim_start().starts_with("<RequiredModel ModelUri=\"http://opcfoundation.org/UA/\""))?;
+    let own = format!("    <Model ModelUri=\"{INSTANCES_URI}\" Version=\"{version}\">\n{required}\n    </Model>\n");
     Some(format!("{head}{uri}    <Uri>{INSTANCES_URI}</Uri>\n{models}{own}{model}{body}{nodes}{end}{tail}"))
 }
 
@@ -380,7 +381,7 @@ mod tests {
         let xml = nodeset_xml(&fixture::config(), &fixture::parameters(), &fixture::alarms()).unwrap();
         let read = opcua::xml::load_nodeset2_file(&xml).unwrap().node_set.unwrap();
         assert!(read.nodes.len() > 2_000);
-        assert_eq!(read.namespace_uris.unwrap().uris, [TYPES_URI, INSTANCES_URI]);
+        assert_eq!(read.namespace_uris.unwrap().uris, [crate::server::TYPES_URI, INSTANCES_URI]);
     }
 
     #[test]

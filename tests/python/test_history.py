@@ -6,7 +6,7 @@ import pytest
 from asyncua import ua
 from gateway import Gateway, eventually, node
 
-TEMPERATURE = "Motor1.Signals.Temperature"
+TEMPERATURE = "Motor1.Signals.TempWinding"
 AVERAGE, COUNT, RANGE = 2342, 2352, 2350
 
 
@@ -18,7 +18,8 @@ def history(client, path, details):
     """One answer, as it comes over the wire."""
     value = ua.HistoryReadValueId(NodeId=node(client, path).nodeid)
     parameters = ua.HistoryReadParameters(
-        HistoryReadDetails=details, TimestampsToReturn=ua.TimestampsToReturn.Source, NodesToRead=[value]
+        HistoryReadDetails=details, TimestampsToReturn=ua.TimestampsToReturn.Source, ReleaseContinuationPoints=False,
+        NodesToRead=[value],
     )
     return client.tloop.post(client.aio_obj.uaclient.history_read(parameters))[0]
 
@@ -83,7 +84,8 @@ def test_every_historizing_variable_can_be_asked(filled):
             if child.read_node_class() == ua.NodeClass.Variable:
                 if child.read_attribute(ua.AttributeIds.Historizing).Value.Value:
                     details = ua.ReadRawModifiedDetails(
-                        StartTime=datetime.now(timezone.utc), EndTime=ua.get_win_epoch(), NumValuesPerNode=1, ReturnBounds=True
+                        IsReadModified=False, StartTime=datetime.now(timezone.utc), EndTime=ua.get_win_epoch(), NumValuesPerNode=1,
+                        ReturnBounds=True,
                     )
                     result = history(filled, child.nodeid.Identifier, details)
                     assert result.StatusCode.is_good(), child.nodeid

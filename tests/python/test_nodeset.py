@@ -73,7 +73,7 @@ def test_code_lists_units_and_arguments_are_in_the_file(exported):
         index = await server.get_namespace_index(INSTANCES)
         get = lambda path: server.get_node(ua.NodeId(path, index)).read_value()
         codes = await get("Motor1.Drift.Status.EnumValues")
-        unit = await get("Motor1.Signals.Temperature.EngineeringUnits")
+        unit = await get("Motor1.Signals.TempWinding.EngineeringUnits")
         arguments = await get("Gateway.Configuration.File.Read.InputArguments")
         return codes, unit, arguments
 

@@ -120,7 +120,8 @@ impl AlarmServer {
             EventKind::Command { path, arguments, user, refused, .. } => {
                 let mut made = audit(event, id, ObjectTypeId::AuditUpdateMethodEventType, path, user, refused.is_none());
                 made.set("MethodId", instance(path));
-                let given: Vec<Variant> = arguments.iter().map(|(_, value)| from_scalar(value)).collect();
+                // An array of any type holds variants, each with its value.
+                let given: Vec<Variant> = arguments.iter().map(|(_, value)| Variant::Variant(Box::new(from_scalar(value)))).collect();
                 made.set("InputArguments", (VariantScalarTypeId::Variant, given));
                 made
             }

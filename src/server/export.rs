@@ -45,9 +45,8 @@ fn insert(types: &str, nodes: &str) -> Option<String> {
     let (head, rest) = types.split_once(uri)?;
     let (models, rest) = rest.split_once(model)?;
     let (body, tail) = rest.rsplit_once(end)?;
-    // As the types require it. That it requires the types, in the same file, is left out: importers look for what they already have.
-    let required = types.lines().find(|line| line.trim_start().starts_with("<RequiredModel ModelUri=\"http://opcfoundation.org/UA/\""))?;
-    let own = format!("    <Model ModelUri=\"{INSTANCES_URI}\" Version=\"{version}\">\n{required}\n    </Model>\n");
+    // What it requires, the types of the same file and theirs, is left out: importers look for what they already have.
+    let own = format!("    <Model ModelUri=\"{INSTANCES_URI}\" Version=\"{version}\"/>\n");
     Some(format!("{head}{uri}    <Uri>{INSTANCES_URI}</Uri>\n{models}{own}{model}{body}{nodes}{end}{tail}"))
 }
 

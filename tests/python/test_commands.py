@@ -182,7 +182,7 @@ def test_accepted_drift_is_normal_after_a_restart_too(data_dir):
             new = call(client, "Motor1.Regimes.AcceptDriftAsNewReference", text(KEY), text("new bearing"))
             assert new == f"{old}.1"
             eventually(lambda: read(client, "Motor1.Regimes.R01.ReferenceId") == new, 10, "the new reference")
-            eventually(lambda: read(client, "Motor1.Drift.DataDrift.Status") == 2, 30, "OK by the new reference")
+            eventually(lambda: read(client, "Motor1.Drift.DataDrift.Status") == 2, 120, "OK by the new reference")
         gateway.kill()
     with Gateway(data_dir, speed=SPEED) as gateway, gateway.client() as client:
         eventually(lambda: read(client, "Motor1.Regimes.R01.InUse"), 20, "the first values")

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::vitals::Disk;
 use crate::bundle::{self, Bundle, ContractError, DecodeError};
 use crate::config::{Config, MachineConfig, Origin, RegisterType, Shape, tunable};
+use crate::dataset::Exporter;
 use crate::pipeline::alarm_desk::{self, AlarmDesk};
 use crate::pipeline::core::MachineCore;
 use crate::pipeline::driver::{self, Driver, Tuned, keys, wall_clock};
@@ -147,6 +148,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
     let (commands, commands_rx) = mpsc::channel(COMMANDS);
     let (audit, audit_rx) = mpsc::channel(AUDIT);
     let writer = StoreWriter::spawn(store.clone(), RECORDS);
+    let exporter = Arc::new(Exporter::new(store.clone(), &input.data_dir, &config));
     let server = server::start(ServerInput {
         config: config.clone(),
         parameters: machines.iter().flat_map(|m| parameters(m.core.config(), &m.from_file)).collect(),
@@ -209,6 +211,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
             verdict,
             bundle_hash: machine.bundle_hash,
             reports: machine.reports,
+            exporter: exporter.clone(),
             alarms: AlarmSender(alarm_requests.clone()),
             stop: app.stop.child_token(),
         };

@@ -9,7 +9,7 @@
 //!
 //! Rooms. Pure (no async, clock, I/O): [`types`], [`alarm`], [`regime`], [`feature`], [`model`], [`drift`], [`checks`], [`bundle`], [`comparison`], [`profile`], [`history`],
 //! [`pipeline::core`], [`report`].
-//! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `users`, `server`, `sim`, `wire`, `app`.
+//! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `dataset`, `users`, `server`, `sim`, `wire`, `app`.
 //!
 //! The README tells how to run it, `docs/` how a verdict comes about.
 
@@ -32,6 +32,8 @@ pub mod types;
 
 #[cfg(feature = "gateway")]
 pub mod app;
+#[cfg(feature = "gateway")]
+pub mod dataset;
 #[cfg(feature = "gateway")]
 pub mod reload;
 #[cfg(feature = "gateway")]

@@ -65,8 +65,8 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("opcua", &["wire/", "source/opcua/", "server/", "sim/"]),
     ("tokio_modbus", &["wire/", "source/modbus/", "sim/"]),
     ("sled", &["store/"]),
-    ("parquet", &["pipeline/recorded/"]),
-    ("arrow_array", &["pipeline/recorded/"]),
+    ("parquet", &["dataset/", "pipeline/recorded/"]),
+    ("arrow_array", &["dataset/", "pipeline/recorded/"]),
     ("linfa", &["model/"]),
     ("linfa_clustering", &["model/"]),
 ];

@@ -7,6 +7,7 @@
 //! ```
 
 mod commands;
+mod export;
 
 pub use commands::{NewFile, audit};
 
@@ -19,9 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::align::Aligner;
 use super::core::{CoreState, MachineCore};
+use super::exports::Exports;
 use super::reports::{KeptReports, Reports};
 use crate::bundle::{self, Bundle};
 use crate::config::{MachineConfig, MonitorConfig, TestConfig, tunable};
+use crate::dataset::Exporter;
 use crate::drift::calibrate::{Answer, Calibration};
 use crate::server::alarms::AlarmSender;
 use crate::server::view::{Beside, MachineView};
@@ -69,6 +72,8 @@ pub struct Driver {
     pub alarms: AlarmSender,
     /// Full reports from before.
     pub reports: KeptReports,
+    /// Writes buffers into files.
+    pub exporter: Arc<Exporter>,
     /// Ends the task.
     pub stop: CancellationToken,
 }
@@ -112,6 +117,7 @@ struct Running {
     beside: Beside,
     latencies: Latencies,
     reports: Reports,
+    exports: Exports,
     saved: Instant,
     changed: bool,
 }
@@ -129,7 +135,8 @@ impl Driver {
         beside.delays = delays(&config, self.core.bundle());
         let reports = Reports::new(std::mem::take(&mut self.reports), config.report.interval);
         let (latencies, saved) = (Latencies::default(), Instant::now());
-        Running { d: self, aligner, view, beside, latencies, reports, saved, changed: true }.run().await;
+        let exports = Exports::new(self.exporter.clone());
+        Running { d: self, aligner, view, beside, latencies, reports, exports, saved, changed: true }.run().await;
     }
 }
 
@@ -157,13 +164,18 @@ impl Running {
                     let records = self.reports.take(made, &machine, keep, wall_clock());
                     self.record(records);
                 }
+                ended = self.exports.ended() => self.exported(ended).await,
                 _ = tick.tick() => {
                     self.frames();
                     self.reports.start_if_due(&self.d.core, wall_clock());
                     self.publish();
+                    self.show_progress();
                     self.save_if_due();
                 }
             }
+        }
+        if let Some(ended) = self.exports.finish().await {
+            self.exported(ended).await;
         }
         self.reports.finish().await;
         self.save().await;
@@ -505,6 +517,7 @@ pub fn resume(core: &mut MachineCore, state: &[u8], rows: &[FeatureRow]) -> Resu
         }
     }
     core.restore(&state);
+    core.forget_exports();
     // The ring may be ahead of the state, which is saved every few seconds: no row number is given twice.
     if let Some(last) = rows.last() {
         core.continue_after(last.row);

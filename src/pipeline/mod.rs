@@ -8,6 +8,8 @@ pub mod compared;
 pub mod core;
 #[cfg(feature = "gateway")]
 pub mod driver;
+#[cfg(feature = "gateway")]
+pub mod exports;
 pub mod full_report;
 mod performance_summary;
 pub mod recorded;

@@ -486,7 +486,10 @@ fn buffers(w: &mut Walk<'_>, m: &str, verdict: &Verdict) {
     for (k, buffer) in verdict.buffers.iter().enumerate() {
         let b = |name: &str| format!("{m}.Buffers.B{:02}.{name}", k + 1);
         w.code(|| b("State"), buffer.state.code());
-        w.words(|| b("StateText"), buffer.state.name());
+        match &*buffer.trouble {
+            "" => w.words(|| b("StateText"), buffer.state.name()),
+            why => w.words(|| b("StateText"), &format!("{}; not exported: {}", buffer.state, ascii(why))),
+        }
         w.code(|| b("Reason"), buffer.reason.code());
         w.text(|| b("DatasetId"), &buffer.dataset_id);
         w.text(|| b("RegimeKey"), &buffer.regime_key);

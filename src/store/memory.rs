@@ -132,6 +132,11 @@ impl Store for MemoryStore {
         Ok(self.inner.lock().machine(machine)?.features.select(&time, limit))
     }
 
+    fn visit_features(&self, machine: u16, time: Range<Timestamp>, visit: &mut dyn FnMut(FeatureRow) -> bool) -> Result<(), StoreError> {
+        self.features(machine, time, usize::MAX)?.into_iter().all(visit);
+        Ok(())
+    }
+
     fn history(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<HistoryRow>, StoreError> {
         Ok(self.inner.lock().machine(machine)?.history.select(&time, limit))
     }

@@ -166,6 +166,9 @@ pub trait Store: Send + Sync {
     /// Rows of a machine, oldest first (in the order in which they were appended), with `time` in the range; the newest `limit` of
     /// them. Blocks that are damaged are left out, counted and logged.
     fn features(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<FeatureRow>, StoreError>;
+    /// Calls `visit` with each of these rows, oldest first, until it says `false`. Reads block by block: memory does not grow with the
+    /// range. Rows that leave the ring meanwhile are left out.
+    fn visit_features(&self, machine: u16, time: Range<Timestamp>, visit: &mut dyn FnMut(FeatureRow) -> bool) -> Result<(), StoreError>;
     fn history(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<HistoryRow>, StoreError>;
     fn frames(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<(u64, Frame)>, StoreError>;
     fn events(&self, time: Range<Timestamp>, limit: usize) -> Result<Vec<Event>, StoreError>;

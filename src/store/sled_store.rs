@@ -222,6 +222,23 @@ impl SledStore {
         Ok(parts.into_iter().rev().flatten().skip(found.saturating_sub(limit)).collect())
     }
 
+    fn visit<R: BlockRow>(
+        &self,
+        ring: &Mutex<RingOf<R>>,
+        time: &Range<Timestamp>,
+        visit: &mut dyn FnMut(R) -> bool,
+    ) -> Result<(), StoreError> {
+        let Plan { blocks, open } = ring.lock().plan(time, usize::MAX);
+        for step in blocks.iter().rev() {
+            let rows = self.block(ring, step)?;
+            if !rows.into_iter().filter(|row| time.contains(&row.time())).all(&mut *visit) {
+                return Ok(());
+            }
+        }
+        open.into_iter().all(visit);
+        Ok(())
+    }
+
     /// Rows of one block; none where they have left the ring, or are damaged.
     fn block<R: BlockRow>(&self, ring: &Mutex<RingOf<R>>, step: &Step) -> Result<Vec<R>, StoreError> {
         let Some(block) = self.disk.get(&step.key)? else { return Ok(Vec::new()) };
@@ -331,6 +348,10 @@ impl Store for SledStore {
 
     fn features(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<FeatureRow>, StoreError> {
         self.rows(&self.machine(machine)?.features, &time, limit)
+    }
+
+    fn visit_features(&self, machine: u16, time: Range<Timestamp>, visit: &mut dyn FnMut(FeatureRow) -> bool) -> Result<(), StoreError> {
+        self.visit(&self.machine(machine)?.features, &time, visit)
     }
 
     fn history(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<HistoryRow>, StoreError> {

@@ -308,13 +308,15 @@ pub struct BufferReport {
     pub acknowledged_by: Arc<str>,
     /// The last file written from it.
     pub export: Option<ExportReport>,
+    /// Why the last export has failed; empty where it has not.
+    pub trouble: Arc<str>,
 }
 
 /// A file written from a buffer.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct ExportReport {
     pub time: Timestamp,
-    /// Name in the folder of exports.
+    /// Name in the folder of datasets.
     pub file: Arc<str>,
     pub rows: u32,
     /// SHA-256, hex.

@@ -54,6 +54,9 @@ pub struct SlotExtra {
     target_rows: u32,
     acknowledged_by: Arc<str>,
     export: Option<ExportReport>,
+    /// Why the last export has failed.
+    #[serde(skip)]
+    trouble: Arc<str>,
 }
 
 /// A slot that has changed its state.
@@ -94,7 +97,7 @@ pub struct Order<'a> {
 impl Slot {
     fn is_releasable(&self) -> bool {
         match self.state {
-            BufferState::Idle => false,
+            BufferState::Idle | BufferState::Exporting => false,
             BufferState::Collecting => self.reason == BufferReason::OperatorRequest,
             _ => true,
         }
@@ -132,6 +135,7 @@ impl Slot {
             newest: self.newest,
             acknowledged_by: self.extra.acknowledged_by.clone(),
             export: self.extra.export.clone(),
+            trouble: self.extra.trouble.clone(),
         }
     }
 }
@@ -204,6 +208,9 @@ impl Buffers {
 
     fn collect(&mut self, k: usize, row: &BufferRow<'_>, alarmed: bool, changes: &mut Vec<Change>) {
         let slot = &mut self.slots[k];
+        if slot.rows == 0 {
+            slot.oldest = row.time;
+        }
         slot.rows += 1;
         slot.newest = row.time;
         let asked_for = slot.reason == BufferReason::OperatorRequest;
@@ -268,13 +275,35 @@ impl Buffers {
         }
     }
 
-    /// A file was written from the slot.
-    pub fn exported(&mut self, slot: usize, export: ExportReport) {
-        if let Some(s) = self.slots.get_mut(slot) {
-            if matches!(s.state, BufferState::Ready | BufferState::Exporting) {
-                s.state = BufferState::Exported;
+    /// A file is being written from the slot; false where there is nothing to write.
+    pub fn start_export(&mut self, slot: usize) -> bool {
+        match self.slots.get_mut(slot) {
+            Some(s) if matches!(s.state, BufferState::Ready | BufferState::Exported) => {
+                s.state = BufferState::Exporting;
+                s.extra.trouble = "".into();
+                true
             }
-            s.extra.export = Some(export);
+            _ => false,
+        }
+    }
+
+    /// The file was written, or why it was not: the slot is as it was then. False where the slot holds something else by now.
+    pub fn end_export(&mut self, slot: usize, dataset: &str, export: Result<ExportReport, Arc<str>>) -> bool {
+        let Some(s) = self.slots.get_mut(slot).filter(|s| *s.dataset_id == *dataset) else { return false };
+        match export {
+            Ok(export) => s.extra.export = Some(export),
+            Err(trouble) => s.extra.trouble = trouble,
+        }
+        if matches!(s.state, BufferState::Ready | BufferState::Exporting) {
+            s.state = if s.extra.export.is_some() { BufferState::Exported } else { BufferState::Ready };
+        }
+        true
+    }
+
+    /// After a restart: no file is being written.
+    pub fn forget_exports(&mut self) {
+        for s in self.slots.iter_mut().filter(|s| s.state == BufferState::Exporting) {
+            s.state = if s.extra.export.is_some() { BufferState::Exported } else { BufferState::Ready };
         }
     }
 
@@ -368,6 +397,7 @@ mod tests {
         assert!(!b.acknowledge(0, &"eva".into()), "nothing to fetch yet");
         let states = run(&mut b, &[OK, Drift, OK, OK]);
         assert_eq!(states, [BufferState::Collecting, BufferState::Collecting, BufferState::Ready, BufferState::Ready]);
+        assert_eq!((b.slots[0].oldest, b.slots[0].newest), (Timestamp::EPOCH, Timestamp::from_nanos(2)));
         assert_eq!((b.reports()[0].rows, b.reports()[0].target_rows), (3, 3));
         assert!(b.acknowledge(0, &"eva".into()) && !b.acknowledge(0, &"eva".into()));
         assert_eq!(&*b.reports()[0].acknowledged_by, "eva");
@@ -392,6 +422,29 @@ mod tests {
         let states = run(&mut b, &[Warning, Warning, Warning, Warning, Warning, OK, Warning]);
         assert_eq!(states[3..], vec![BufferState::Ready; 4][..]);
         assert_eq!(b.reports()[0].rows, 4);
+    }
+
+    #[test]
+    fn an_export_goes_on_or_back() {
+        let mut b = buffers(2, 2);
+        assert!(!b.start_export(0), "nothing to write");
+        run(&mut b, &[Warning, Warning]);
+        let id = b.reports()[0].dataset_id.clone();
+        let states = |b: &Buffers| (b.slots[0].state, b.reports()[0].trouble.to_string());
+        assert!(b.start_export(0) && !b.start_export(0) && !b.release(0) && !b.acknowledge(0, &"eva".into()));
+        assert!(b.end_export(0, &id, Err("disk full".into())));
+        assert_eq!(states(&b), (BufferState::Ready, "disk full".into()), "nothing is lost");
+        assert!(b.start_export(0));
+        let export = ExportReport { file: "f".into(), rows: 2, ..ExportReport::default() };
+        assert!(b.end_export(0, &id, Ok(export)));
+        assert_eq!(states(&b), (BufferState::Exported, String::new()));
+        // Again, and the gateway ends meanwhile.
+        assert!(b.start_export(0));
+        b.forget_exports();
+        assert_eq!(b.slots[0].state, BufferState::Exported);
+        assert!(b.acknowledge(0, &"eva".into()) && b.release(0));
+        assert!(!b.end_export(0, &id, Ok(ExportReport::default())), "another data set");
+        assert_eq!(b.reports()[0].export, None);
     }
 
     #[test]

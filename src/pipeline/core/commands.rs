@@ -16,7 +16,9 @@ use super::buffers::{Order, SlotExtra};
 use super::learn::LearnOrder;
 use crate::bundle::{Bundle, ChangeKind, Stamp};
 use crate::drift::Baseline;
-use crate::types::{Answer, BufferState, Command, CommandCode, EventKind, ExportReport, Refusal, Scalar, Timestamp, reference_id};
+use crate::types::{
+    Answer, BufferReport, BufferState, Command, CommandCode, EventKind, ExportReport, Refusal, Scalar, Timestamp, reference_id,
+};
 
 /// Longest suspension and learning: a year.
 const MAX_SECONDS: f64 = 366.0 * 86_400.0;
@@ -145,6 +147,7 @@ impl MachineCore {
             (CommandCode::Rebaseline, bundle.is_some()),
             (CommandCode::RestoreBaseline, self.baseline_before.is_some()),
             (CommandCode::StartCollecting, bundle.is_some() && buffers.any(|s| s == BufferState::Idle)),
+            (CommandCode::ExportBuffer, buffers.any(|s| matches!(s, BufferState::Ready | BufferState::Exported))),
             (CommandCode::AcknowledgeBuffer, buffers.any(|s| matches!(s, BufferState::Ready | BufferState::Exported))),
             (CommandCode::ReleaseBuffer, buffers.any_releasable()),
             (CommandCode::SubmitLabel, self.now.row > 0 && !self.models.is_empty()),
@@ -355,7 +358,11 @@ impl MachineCore {
         let slot = self.holding(slot, dataset, &|state| state != BufferState::Idle, "holds nothing to release")?;
         let event = self.buffer_event(slot);
         if !self.buffers.release(slot) {
-            return invalid(format!("buffer B{:02} collects because of a warning; it can be released when it is ready", slot + 1));
+            let why = match self.buffers.slot(slot) {
+                Some((BufferState::Exporting, ..)) => "is being exported; wait until that has ended",
+                _ => "collects because of a warning; it can be released when it is ready",
+            };
+            return invalid(format!("buffer B{:02} {why}", slot + 1));
         }
         self.verdict.buffers = self.buffers.reports();
         Ok(Decided::Done(Answer::said(format!("buffer B{:02} is free", slot + 1)), event.map(released).into_iter().collect()))
@@ -384,11 +391,28 @@ impl MachineCore {
         }
     }
 
-    /// A file was written from a buffer.
-    pub fn buffer_exported(&mut self, slot: usize, export: ExportReport) -> Option<EventKind> {
-        self.buffers.exported(slot, export);
+    /// A file is to be written from a buffer: of the data set, or of one that nobody has exported yet. Its slot and what it holds.
+    pub fn start_export(&mut self, slot: Option<u16>, dataset: &str) -> Result<(usize, BufferReport, Option<EventKind>), Refusal> {
+        let ready = |state| state == BufferState::Ready;
+        let again = |state| state == BufferState::Exported;
+        let why = "holds no data to export";
+        let slot = self.holding(slot, dataset, &ready, why).or_else(|_| self.holding(slot, dataset, &|s| ready(s) || again(s), why))?;
+        self.buffers.start_export(slot);
         self.verdict.buffers = self.buffers.reports();
-        self.buffer_event(slot)
+        Ok((slot, self.verdict.buffers[slot].clone(), self.buffer_event(slot)))
+    }
+
+    /// The file was written, or why it was not; the event of the new state.
+    pub fn end_export(&mut self, slot: usize, dataset: &str, export: Result<ExportReport, Arc<str>>) -> Option<EventKind> {
+        let known = self.buffers.end_export(slot, dataset, export);
+        self.verdict.buffers = self.buffers.reports();
+        self.buffer_event(slot).filter(|_| known)
+    }
+
+    /// After a restart: no file is being written.
+    pub fn forget_exports(&mut self) {
+        self.buffers.forget_exports();
+        self.verdict.buffers = self.buffers.reports();
     }
 
     fn buffer_done(&mut self, slot: usize, answer: Answer) -> Decided {

@@ -24,15 +24,15 @@ pub struct NewFile {
 
 impl Running {
     pub(super) async fn command(&mut self, request: CommandRequest) {
+        if matches!(request.command, Command::ExportBuffer { .. }) {
+            return self.export(request).await;
+        }
         let CommandRequest { target: _, command, user, operator, via, reply } = request;
         let result = match &command {
             Command::SetParameter { path, value } => self.set_parameter(path, Some(value.clone()), &user).await.map(|()| Answer::default()),
             Command::ResetParameter { path, .. } => self.reset_parameters(path, &user).await,
             Command::ActivateModel { .. } | Command::ConfirmModel { .. } | Command::RollbackModel { .. } => {
                 Err(Refusal::NotSupported("models are not exchanged while the gateway runs: start it with --bundle".into()))
-            }
-            Command::ExportBuffer { .. } => {
-                Err(Refusal::NotSupported("buffers are not exported to files yet; their rows stay in the store".into()))
             }
             Command::AcknowledgeAlarms { bits, comment } => {
                 self.d.alarms.command(Scope::Machine(self.d.machine), *bits, comment, &user).await
@@ -217,7 +217,7 @@ pub(super) fn refusal(error: tunable::TunableError) -> Refusal {
     }
 }
 
-fn not_stored(why: &str) -> Refusal {
+pub(super) fn not_stored(why: &str) -> Refusal {
     Refusal::InvalidState(format!("not changed: it cannot be stored: {why}"))
 }
 

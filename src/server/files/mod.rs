@@ -28,10 +28,9 @@ use super::instantiate::{join, node_id};
 use super::publish::{Values, current, own};
 use super::{INSTANCES, NodeUpdate};
 use crate::config::Config;
+use crate::dataset::FOLDER as DATASETS;
 use crate::types::Scalar;
 
-/// Where exported datasets lie, below the data directory.
-pub(super) const EXPORTS: &str = "exports";
 /// Where uploaded bundles wait, below the data directory.
 pub(super) const INBOX: &str = "inbox";
 /// Modes of Open.
@@ -58,7 +57,7 @@ pub(super) enum Source {
     Node {
         path: Arc<str>,
     },
-    /// A file in the folder of exports, by the name that a variable has.
+    /// A file in the folder of datasets, by the name that a variable has.
     Export {
         name: Arc<str>,
     },
@@ -184,7 +183,7 @@ impl Files {
     fn export(&self, space: &RwLock<AddressSpace>, name: &str) -> Option<PathBuf> {
         let name = text_of(space, name)?;
         let plain = Path::new(&name).file_name().is_some_and(|file| file == name.as_str());
-        plain.then(|| self.data_dir.join(EXPORTS).join(name))
+        plain.then(|| self.data_dir.join(DATASETS).join(name))
     }
 
     fn count(&self, values: &Values<'_>, path: &str) {

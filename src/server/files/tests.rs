@@ -51,9 +51,9 @@ async fn the_configuration_is_read_and_not_written() {
 async fn an_export_is_the_file_that_is_named_and_no_other() {
     let bench = Bench::start(Access::Demo).await;
     let session = bench.connect().await;
-    let exports = bench.dir.path().join(EXPORTS);
-    std::fs::create_dir_all(&exports).unwrap();
-    std::fs::write(exports.join("b.parquet"), b"rows").unwrap();
+    let datasets = bench.dir.path().join(DATASETS);
+    std::fs::create_dir_all(&datasets).unwrap();
+    std::fs::write(datasets.join("b.parquet"), b"rows").unwrap();
     std::fs::write(bench.dir.path().join("secret"), b"key").unwrap();
     let file = "Motor1.Buffers.B01.File";
     let open = || call(&session, file, "Open", vec![Variant::Byte(1)]);

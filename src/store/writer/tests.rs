@@ -51,6 +51,10 @@ impl Store for Fragile {
         self.store.features(machine, time, limit)
     }
 
+    fn visit_features(&self, machine: u16, time: Range<Timestamp>, visit: &mut dyn FnMut(FeatureRow) -> bool) -> Result<(), StoreError> {
+        self.store.visit_features(machine, time, visit)
+    }
+
     fn history(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<HistoryRow>, StoreError> {
         self.store.history(machine, time, limit)
     }

@@ -1,0 +1,149 @@
+//! Datasets: the rows of a retraining buffer as a file that explains itself.
+//!
+//! ```text
+//! Order ─▶ rows: features, frames by their number, labels ─batch─▶ sink: Parquet, CSV ─bytes, hashed─▶ .<machine>.part
+//!                (block by block, never all at once)                    fsync, rename ─▶ <id>-<hash>.parquet, ....parquet.json
+//! ```
+//! The same rows give the same bytes: who exported them, and when, stands in the manifest alone. Blocking: for a thread of its own.
+
+mod columns;
+mod csv_sink;
+mod export;
+mod labels;
+mod manifest;
+#[cfg(feature = "parquet")]
+mod parquet_sink;
+mod rows;
+mod sink;
+#[cfg(all(test, feature = "parquet"))]
+mod tests;
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+pub use export::Exporter;
+
+use crate::config::MachineConfig;
+use crate::store::StoreError;
+use crate::types::{BufferReason, Timestamp};
+
+/// Where datasets lie, below the data directory.
+pub const FOLDER: &str = "datasets";
+
+/// What kind of file.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Compressed with zstd.
+    Parquet,
+    /// Comma, header, UTF-8; empty where there is no value.
+    Csv,
+}
+
+impl Format {
+    pub const ALL: [Self; 2] = [Self::Parquet, Self::Csv];
+
+    /// As it is written in parameters and arguments; also the end of the file's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// `None` for what is no format, or none that this program was built with.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().filter(|f| *f != Self::Parquet || cfg!(feature = "parquet")).find(|f| f.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// Which rows are to be exported, and what is known of them.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Index of the machine in the store.
+    pub machine: u16,
+    pub config: Arc<MachineConfig>,
+    /// Id of the data set: the beginning of the file's name.
+    pub dataset: Arc<str>,
+    pub reason: BufferReason,
+    /// Slot of its regime; 0 is R01.
+    pub regime: u16,
+    pub regime_key: Arc<str>,
+    /// Times of the first and last row.
+    pub time: RangeInclusive<Timestamp>,
+    /// Rows that the buffer has counted.
+    pub expected: u32,
+    /// Whether all of the buffer is meant.
+    pub whole: bool,
+    pub format: Format,
+    /// Scores beyond which a model says fault; one a model.
+    pub thresholds: Vec<f64>,
+    /// SHA-256 of the active bundle, hex.
+    pub bundle: Arc<str>,
+    /// The regime's reference in force.
+    pub reference: String,
+    /// Who asked, and when.
+    pub user: Arc<str>,
+    pub asked: Timestamp,
+}
+
+/// A file that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Name in [`FOLDER`].
+    pub file: Arc<str>,
+    pub rows: u32,
+    /// SHA-256 of the file, hex.
+    pub hash: Arc<str>,
+    /// Rows that the buffer has counted and the store has not any more.
+    pub gone: u32,
+}
+
+/// How far an export is; and a way to end it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Thousandths.
+    done: AtomicU32,
+    stop: AtomicBool,
+}
+
+impl Progress {
+    /// 0 to 100 %.
+    pub fn percent(&self) -> f64 {
+        f64::from(self.done.load(Ordering::Relaxed)) / 10.0
+    }
+
+    /// The export ends soon, without a file.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// All rows are 99 %: the rest is for the disk.
+    fn set(&self, rows: u64, expected: u32) {
+        let share = (990 * rows).checked_div(u64::from(expected)).map_or(0, |share| share.min(990));
+        self.done.store(share as u32, Ordering::Relaxed);
+    }
+}
+
+/// Why there is no file. Nothing of the buffer is lost by it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExportError {
+    #[error("no row of the data set `{dataset}` is stored for this span; give another span, or collect anew")]
+    Empty { dataset: Arc<str> },
+    #[error(
+        "the disk is nearly full: {free} MB free, the export may need {needed} MB beside the reserve of {reserve} MB; free some space, then export again"
+    )]
+    DiskFull { free: u64, needed: u64, reserve: u64 },
+    #[error("the gateway is stopping; export again after its start")]
+    Stopped,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("`{path}` cannot be written: {cause}")]
+    Write { path: String, cause: String },
+    #[error("the format `{0}` is not part of this build")]
+    Format(&'static str),
+}

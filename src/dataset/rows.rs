@@ -1,0 +1,105 @@
+//! The rows of a data set out of the store: block by block, oldest first.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::columns::{Batch, Layout, Row};
+use super::labels::Labels;
+use super::{ExportError, Order};
+use crate::store::{FeatureRow, Store};
+use crate::types::{Frame, Timestamp};
+
+/// Cells that are in memory at a time, roughly.
+const CELLS: usize = 200_000;
+const TICK: Duration = Duration::from_nanos(1);
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) rows: u64,
+    pub(super) labelled: u64,
+    /// Rows of a confirmed fault.
+    pub(super) faults: u64,
+    /// Rows with a signal or setting that is not good.
+    pub(super) not_good: u64,
+    /// Rows whose signals and settings are not stored any more.
+    pub(super) without_frame: u64,
+    /// Places where rows in between are of other settings, or were not judged.
+    pub(super) interruptions: u64,
+    /// Times of the first and last row.
+    pub(super) span: Option<(Timestamp, Timestamp)>,
+    last_row: u64,
+}
+
+/// Hands the rows on in batches; `take` says whether to go on.
+pub(super) struct Reader<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) order: &'a Order,
+    pub(super) layout: &'a Layout<'a>,
+    pub(super) labels: &'a Labels,
+}
+
+/// The half-open range that the store takes.
+pub(super) fn range(order: &Order) -> std::ops::Range<Timestamp> {
+    *order.time.start()..order.time.end().plus(TICK)
+}
+
+impl Reader<'_> {
+    pub(super) fn read(&self, take: &mut dyn FnMut(&Batch, &Counts) -> Result<(), ExportError>) -> Result<Counts, ExportError> {
+        let most = (CELLS / self.layout.columns.len().max(1)).clamp(64, 4096);
+        let mut counts = Counts::default();
+        let mut chunk: Vec<FeatureRow> = Vec::with_capacity(most);
+        let mut failed = None;
+        self.store.visit_features(self.order.machine, range(self.order), &mut |row| {
+            chunk.push(row);
+            if chunk.len() < most {
+                return true;
+            }
+            failed = self.chunk(&mut chunk, &mut counts, take).err();
+            failed.is_none()
+        })?;
+        match failed {
+            Some(error) => return Err(error),
+            None => self.chunk(&mut chunk, &mut counts, take)?,
+        }
+        Ok(counts)
+    }
+
+    /// All rows of a time, of which some are wanted: those that the buffer has counted.
+    fn chunk(
+        &self,
+        chunk: &mut Vec<FeatureRow>,
+        counts: &mut Counts,
+        take: &mut dyn FnMut(&Batch, &Counts) -> Result<(), ExportError>,
+    ) -> Result<(), ExportError> {
+        let rows = chunk.len();
+        let wanted = |row: &FeatureRow| row.flags.judged && row.regime == Some(self.order.regime);
+        chunk.retain(wanted);
+        let times = || chunk.iter().map(|row| row.time);
+        let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(()) };
+        // As many frames as there are rows; a clock that was set back may bring others of the same time.
+        let frames = self.store.frames(self.order.machine, first..last.plus(TICK), 2 * rows)?;
+        let frames: HashMap<u64, Frame> = frames.into_iter().collect();
+        let labels = self.labels.between(first, last);
+        let found = chunk.iter().map(|row| Row { features: row, frame: frames.get(&row.row), label: labels.get(row.row, row.time) });
+        let found: Vec<Row<'_>> = found.collect();
+        found.iter().for_each(|row| counts.add(row, self.layout));
+        take(&self.layout.batch(&found), counts)?;
+        chunk.clear();
+        Ok(())
+    }
+}
+
+impl Counts {
+    fn add(&mut self, row: &Row<'_>, layout: &Layout<'_>) {
+        let FeatureRow { row: number, time, flags, .. } = row.features;
+        self.interruptions += u64::from(self.rows > 0 && *number != self.last_row + 1);
+        self.last_row = *number;
+        self.rows += 1;
+        self.labelled += u64::from(row.label.is_some());
+        self.faults += u64::from(flags.fault);
+        self.without_frame += u64::from(row.frame.is_none());
+        self.not_good += u64::from(layout.quality(row).is_some_and(|quality| quality != "Good"));
+        self.span = Some(self.span.map_or((*time, *time), |(first, last)| (first.min(*time), last.max(*time))));
+    }
+}

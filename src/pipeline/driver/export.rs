@@ -1,0 +1,142 @@
+//! Exporting a buffer: its state first, then a thread that writes the file, then the answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::commands::{audit, not_stored};
+use super::{Running, wall_clock};
+use crate::dataset::{Export, FOLDER, Format, Order};
+use crate::pipeline::exports::{Ended, Started};
+use crate::server::{CommandRequest, NodeUpdate};
+use crate::types::{Answer, BufferReport, Command, ExportReport, Quality, Refusal, Scalar, Timestamp, Via};
+
+/// Clients' times are in steps of 100 ns: the row of the last one is meant.
+const TICK: Duration = Duration::from_nanos(99);
+
+impl Running {
+    /// Starts the export, or refuses it; the answer comes with the file.
+    pub(super) async fn export(&mut self, request: CommandRequest) {
+        match self.start_export(&request).await {
+            Ok((slot, order)) => {
+                let dataset = order.dataset.clone();
+                self.exports.start(Started { request, slot, dataset }, order);
+                self.publish();
+            }
+            Err(refusal) => self.answer(request, Err(refusal)),
+        }
+    }
+
+    async fn start_export(&mut self, request: &CommandRequest) -> Result<(usize, Order), Refusal> {
+        let Command::ExportBuffer { slot, dataset, format, from, to } = &request.command else {
+            return Err(Refusal::NotSupported("no export".into()));
+        };
+        let format = self.format(format)?;
+        if *from > Timestamp::EPOCH && *to > Timestamp::EPOCH && to < from {
+            return Err(Refusal::Argument { index: 2, text: format!("ToTime `{to}` is before FromTime `{from}`") });
+        }
+        if let Some(slot) = self.exports.slot() {
+            return Err(Refusal::InvalidState(format!("buffer B{:02} is being exported; wait until that has ended", slot + 1)));
+        }
+        let before = self.d.core.state();
+        let (slot, report, event) = self.d.core.start_export(*slot, dataset)?;
+        // What comes before it in the store's channel is there, too: all rows of the buffer.
+        if let Some(record) = self.state()
+            && let Err(why) = self.durable(record).await
+        {
+            self.d.core.restore(&before);
+            self.d.core.forget_exports();
+            return Err(not_stored(&why));
+        }
+        event.into_iter().for_each(|kind| self.tell(kind));
+        Ok((slot, self.order(slot, &report, format, (*from, *to), &request.user)))
+    }
+
+    fn format(&self, name: &str) -> Result<Format, Refusal> {
+        let name = if name.is_empty() { Format::Parquet.name() } else { name };
+        Format::of(name).ok_or_else(|| {
+            let known: Vec<_> = Format::ALL.map(Format::name).into_iter().filter(|name| Format::of(name).is_some()).collect();
+            Refusal::Argument { index: 0, text: format!("no format `{name}`; there are {}", known.join(", ")) }
+        })
+    }
+
+    fn order(&self, slot: usize, report: &BufferReport, format: Format, span: (Timestamp, Timestamp), user: &Arc<str>) -> Order {
+        let core = &self.d.core;
+        let regime = core.buffer(slot).map_or(0, |(_, _, regime)| regime);
+        let revision = core.verdict().regimes.get(usize::from(regime)).map_or(0, |r| r.revision);
+        let given = |time: Timestamp| Some(time).filter(|t| *t > Timestamp::EPOCH);
+        let from = given(span.0).map_or(report.oldest, |from| from.max(report.oldest));
+        let to = given(span.1).map_or(report.newest, |to| to.plus(TICK).min(report.newest));
+        Order {
+            machine: self.d.machine,
+            config: core.config().clone(),
+            dataset: report.dataset_id.clone(),
+            reason: report.reason,
+            regime,
+            regime_key: report.regime_key.clone(),
+            time: from..=to,
+            expected: report.rows,
+            whole: given(span.0).is_none() && given(span.1).is_none(),
+            format,
+            thresholds: core.verdict().models.iter().map(|m| m.threshold).collect(),
+            bundle: self.beside.bundle_hash.clone(),
+            reference: core.reference_id(regime, revision),
+            user: user.clone(),
+            asked: wall_clock(),
+        }
+    }
+
+    /// The export has ended: the new state, stored; then the answer.
+    pub(super) async fn exported(&mut self, ended: Ended) {
+        let Ended { started: Started { request, slot, dataset }, result, empty } = ended;
+        let report = |e: &Export| ExportReport { time: wall_clock(), file: e.file.clone(), rows: e.rows, hash: e.hash.clone() };
+        let outcome = result.as_ref().map(report).map_err(|why| Arc::from(why.as_str()));
+        let event = self.d.core.end_export(slot, &dataset, outcome);
+        self.save().await;
+        event.into_iter().for_each(|kind| self.tell(kind));
+        let answer = match result {
+            Ok(export) => Ok(done(&export)),
+            Err(why) if empty => Err(Refusal::OutOfRange(why)),
+            Err(why) => Err(Refusal::InvalidState(why)),
+        };
+        if request.via == Via::Variables {
+            // The last word on it: the interface itself says the same.
+            let percent = if answer.is_ok() { 100.0 } else { 0.0 };
+            // The server may have ended.
+            let _ = self.d.updates.send(vec![self.progress(percent)]).await;
+        }
+        self.answer(request, answer);
+    }
+
+    pub(super) fn show_progress(&mut self) {
+        // What can't be sent now is sent with the next.
+        if let Ok(permit) = self.d.updates.clone().try_reserve()
+            && let Some(percent) = self.exports.news()
+        {
+            permit.send(vec![self.progress(percent)]);
+        }
+    }
+
+    fn progress(&self, percent: f64) -> NodeUpdate {
+        let path = format!("{}.Command.Progress", self.d.from_file.name).into();
+        NodeUpdate { path, value: Some(Scalar::F64(percent)), quality: Quality::Good, time: wall_clock() }
+    }
+
+    /// Keeps what a command has come to, shows it, and answers.
+    fn answer(&mut self, request: CommandRequest, result: Result<Answer, Refusal>) {
+        let CommandRequest { command, user, operator, via, reply, .. } = request;
+        self.tell(audit(&command, &self.d.from_file.name, via, (&user, &operator), &result));
+        self.publish();
+        // The client may have gone.
+        let _ = reply.send(result);
+    }
+}
+
+fn done(export: &Export) -> Answer {
+    let Export { file, rows, hash, gone } = export;
+    let gone = if *gone > 0 { format!("; {gone} more are not stored any more") } else { String::new() };
+    Answer {
+        outputs: vec![Scalar::Text(file.clone()), Scalar::U32(*rows), Scalar::Text(hash.clone())],
+        text: format!("{rows} rows in {FOLDER}/{file}{gone}"),
+        ..Answer::default()
+    }
+}

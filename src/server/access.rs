@@ -13,12 +13,12 @@ use opcua::sync::Mutex;
 use opcua::types::{Error, MessageSecurityMode, NodeId, StatusCode, UAString, UserTokenPolicy, UserTokenType};
 use tokio::sync::Semaphore;
 
-use super::Access;
 use super::audit::Audit;
 use super::login::{Attempts, Turn};
 use super::node_manager::instance_path;
 use super::relay::{Peer, Peers};
 use super::roles::{Action, granted};
+use super::{Access, application_uri};
 use crate::users::{PasswordError, Role, Roles, UserList};
 
 /// One endpoint a security policy, which signs and encrypts; only the demo has one without.
@@ -90,7 +90,7 @@ impl Gatekeeper {
         let stranger = {
             let session = context.session.read();
             let said = &session.application_description().application_uri;
-            session.client_certificate().and_then(|c| c.is_application_uri_valid(said.as_ref()).err()).map(|_| said.to_string())
+            session.client_certificate().filter(|c| !application_uri::belongs_to(c, said.as_ref())).map(|_| said.to_string())
         };
         let Some(said) = stranger else { return };
         let reason = "the client's certificate belongs to another application URI";

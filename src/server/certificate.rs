@@ -4,7 +4,7 @@ use std::path::Path;
 
 use opcua::crypto::{CertificateStore, X509Data};
 
-use super::ServerError;
+use super::{ServerError, application_uri};
 
 pub(super) const CERTIFICATE: &str = "own/cert.der";
 pub(super) const PRIVATE_KEY: &str = "private/private.pem";
@@ -33,7 +33,7 @@ pub(super) fn ensure(pki_dir: &Path, application_uri: &str) -> Result<(), Server
 /// Why an existing certificate cannot be used.
 fn unusable(path: &Path, application_uri: &str) -> Option<&'static str> {
     let Ok(certificate) = CertificateStore::read_cert(path) else { return Some("cannot be read") };
-    if certificate.is_application_uri_valid(application_uri).is_err() {
+    if !application_uri::belongs_to(&certificate, application_uri) {
         return Some("belongs to another application URI");
     }
     certificate.is_time_valid(&chrono::Utc::now()).is_err().then_some("is outside its time of validity")
@@ -77,7 +77,7 @@ mod tests {
         ensure(dir.path(), "urn:driftgate:a").unwrap();
         let read = || CertificateStore::read_cert(&dir.path().join(CERTIFICATE)).unwrap();
         let first = read();
-        assert!(first.is_application_uri_valid("urn:driftgate:a").is_ok());
+        assert!(application_uri::belongs_to(&first, "urn:driftgate:a"));
         assert!(first.is_hostname_valid("localhost").is_ok() && first.is_hostname_valid("127.0.0.1").is_ok());
 
         ensure(dir.path(), "urn:driftgate:a").unwrap();

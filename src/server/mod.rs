@@ -13,6 +13,7 @@
 mod access;
 mod address_space;
 pub mod alarms;
+mod application_uri;
 mod audit;
 mod certificate;
 mod commands;

@@ -7,7 +7,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use opcua::crypto::{CertificateStore, X509};
+use opcua::crypto::CertificateStore;
+
+use super::application_uri;
 
 /// Larger files are no certificates.
 const MAX_FILE: u64 = 64 * 1024;
@@ -137,21 +139,11 @@ fn known(party: Party, trusted: bool, file: PathBuf) -> Option<Known> {
         trusted,
         thumbprint: certificate.thumbprint().as_hex_string().to_ascii_lowercase(),
         subject: certificate.subject_name(),
-        application_uri: application_uri(&certificate),
+        // Printed to a terminal, and from somebody not trusted yet.
+        application_uri: application_uri::of(&certificate).into_iter().find(|uri| uri.chars().all(|c| c.is_ascii_graphic())),
         not_after: certificate.not_after().ok().map(|t| t.to_rfc3339()),
         expired: certificate.is_time_valid(&chrono::Utc::now()).is_err(),
         file,
-    })
-}
-
-/// The first URI among the alternative names. The stack compares with it but does not show it: found in the DER, as a context tag 6.
-fn application_uri(certificate: &X509) -> Option<String> {
-    let der = certificate.to_der().ok()?;
-    (0..der.len()).find_map(|at| {
-        let [0x86, length, rest @ ..] = der.get(at..)? else { return None };
-        let text = std::str::from_utf8(rest.get(..usize::from(*length))?).ok()?;
-        let plausible = text.contains(':') && text.chars().all(|c| c.is_ascii_graphic());
-        (plausible && certificate.is_application_uri_valid(text).is_ok()).then(|| text.to_string())
     })
 }
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from asyncua import Client, ua
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 URI = "urn:driftgate:tests:client"
 Certificate = tuple[Path, Path]
@@ -21,6 +25,29 @@ def make_certificate(folder: Path, uri: str = URI) -> Certificate:
     usage, names = [ExtendedKeyUsageOID.CLIENT_AUTH], {"commonName": "driftgate tests"}
     asyncio.run(setup_self_signed_certificate(key, cert, uri, socket.gethostname(), usage, names))
     return cert, key
+
+
+def make_certificate_with_host_first(folder: Path, uri: str = URI) -> Certificate:
+    """As node-opcua makes it: the host's name stands before the application URI."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "driftgate tests")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("panel"), x509.UniformResourceIdentifier(uri)]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "host-first.der", folder / "host-first.pem"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.DER))
+    plain = serialization.NoEncryption()
+    files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    return files
 
 
 async def secure_client(endpoint, certificate, user=None, password=None, policy=SecurityPolicyBasic256Sha256, uri=URI, timeout=20) -> Client:

@@ -9,7 +9,7 @@ from asyncua.crypto.security_policies import (
     SecurityPolicyAes256Sha256RsaPss,
     SecurityPolicyBasic256Sha256,
 )
-from secure import instance, secure_client
+from secure import instance, make_certificate_with_host_first, secure_client
 
 
 async def session(endpoint, certificate, policy, user=None, password=None, uri=None):
@@ -31,6 +31,14 @@ def test_a_wrong_password_is_refused(demo, certificate, user, password):
     with pytest.raises(ua.UaStatusCodeError) as error:
         asyncio.run(session(demo.endpoint, certificate, SecurityPolicyBasic256Sha256, user, password))
     assert error.value.code in (ua.StatusCodes.BadUserAccessDenied, ua.StatusCodes.BadIdentityTokenRejected, ua.StatusCodes.BadIdentityTokenInvalid)
+
+
+def test_a_certificate_may_name_the_host_before_the_application(demo, tmp_path):
+    """As those of node-opcua do, so those of FUXA and Node-RED."""
+    certificate = make_certificate_with_host_first(tmp_path)
+    assert asyncio.run(session(demo.endpoint, certificate, SecurityPolicyBasic256Sha256, "engineer", "demo")) == "engineer"
+    with pytest.raises((ua.UaError, ConnectionError, asyncio.TimeoutError)):
+        asyncio.run(session(demo.endpoint, certificate, SecurityPolicyBasic256Sha256, "engineer", "demo", uri="urn:somebody:else"))
 
 
 def test_a_certificate_of_another_application_is_refused(demo, certificate):

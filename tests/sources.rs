@@ -2,6 +2,9 @@
 
 #![cfg(feature = "gateway")]
 
+#[path = "sources/browse.rs"]
+mod browse;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};

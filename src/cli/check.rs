@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::{Outcome, load_config, print_json};
+use crate::config::Config;
 
 /// Arguments of `check`.
 #[derive(Args, Debug)]
@@ -11,6 +12,18 @@ pub struct CheckArgs {
     /// Configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Try each source too: connection, certificates, clocks, and each address with its type, value, quality and rate.
+    #[cfg(feature = "gateway")]
+    #[arg(long)]
+    connect: bool,
+    /// How long each source is tried; all at the same time.
+    #[cfg(feature = "gateway")]
+    #[arg(long, value_name = "TIME", default_value = "5s", requires = "connect", value_parser = super::demo::parse_duration)]
+    time: std::time::Duration,
+    /// Data directory of the gateway: its certificates are used.
+    #[cfg(feature = "gateway")]
+    #[arg(long, value_name = "DIR", requires = "connect", default_value = super::run::DEFAULT_DATA_DIR)]
+    data_dir: PathBuf,
     /// Machine-readable result on stdout.
     #[arg(long)]
     json: bool,
@@ -26,14 +39,27 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
         }
         Err(error) => return Err(error),
     };
-    let machines: Vec<_> = config.machines.iter().map(|m| {
-        json!({ "name": &*m.name, "signals": m.signals.len(), "settings": m.settings.len(), "features": m.features.len(), "models": m.models.len() })
-    }).collect();
+    #[cfg(feature = "gateway")]
+    if args.connect {
+        return connect::run(args, &config);
+    }
     if args.json {
-        print_json(&json!({ "ok": true, "sources": config.sources.len(), "machines": machines }))?;
+        print_json(&summary(&config, true))?;
         return Ok(Outcome::Done);
     }
     say!("{}: fine", args.config.display())?;
+    text(&config)?;
+    Ok(Outcome::Done)
+}
+
+fn summary(config: &Config, ok: bool) -> Json {
+    let machines: Vec<_> = config.machines.iter().map(|m| {
+        json!({ "name": &*m.name, "signals": m.signals.len(), "settings": m.settings.len(), "features": m.features.len(), "models": m.models.len() })
+    }).collect();
+    json!({ "ok": ok, "sources": config.sources.len(), "machines": machines })
+}
+
+fn text(config: &Config) -> anyhow::Result<()> {
     say!("  {} source(s), {} machine(s)", config.sources.len(), config.machines.len())?;
     for m in &config.machines {
         say!(
@@ -45,5 +71,101 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
             m.models.len()
         )?;
     }
-    Ok(Outcome::Done)
+    Ok(())
+}
+
+/// `--connect`.
+#[cfg(feature = "gateway")]
+mod connect {
+    use std::fmt::Write as _;
+
+    use serde_json::{Value as Json, json};
+
+    use super::{CheckArgs, summary, text};
+    use crate::app;
+    use crate::cli::{Outcome, print_json, run};
+    use crate::config::Config;
+    use crate::source::{SourceTrial, TagTrial, try_source};
+    use crate::types::{SourceState, Value};
+
+    pub(super) fn run(args: &CheckArgs, config: &Config) -> anyhow::Result<Outcome> {
+        let trials = run::runtime()?.block_on(try_all(args, config));
+        let ok = trials.iter().all(SourceTrial::is_fine);
+        if args.json {
+            let mut result = summary(config, ok);
+            result["connections"] = config.sources.iter().zip(&trials).map(|(source, trial)| object(&source.name, trial)).collect();
+            print_json(&result)?;
+        } else {
+            say!("{}: can be read", args.config.display())?;
+            text(config)?;
+            for (source, trial) in config.sources.iter().zip(&trials) {
+                show(&source.name, trial)?;
+            }
+            say!("{}", if ok { "fine" } else { "not fine: see above" })?;
+        }
+        Ok(if ok { Outcome::Done } else { Outcome::Failed })
+    }
+
+    async fn try_all(args: &CheckArgs, config: &Config) -> Vec<SourceTrial> {
+        let pki = args.data_dir.join("pki").join("sources");
+        let trials =
+            config.sources.iter().enumerate().map(|(s, source)| try_source(source.clone(), app::tags(config, s), pki.clone(), args.time));
+        futures::future::join_all(trials).await
+    }
+
+    fn show(name: &str, trial: &SourceTrial) -> anyhow::Result<()> {
+        say!("\n{name}: {}, {}", trial.status.state, trial.status.text)?;
+        if trial.status.state != SourceState::Connected && trial.tags.iter().all(|tag| tag.samples == 0) {
+            say!("  none of its {} addresses could be tried", trial.tags.len())?;
+            return Ok(());
+        }
+        let width = |text: fn(&TagTrial) -> &str| trial.tags.iter().map(|tag| text(tag).chars().count()).max().unwrap_or(0);
+        let (names, addresses) = (width(|tag| &tag.name), width(|tag| &tag.address));
+        for tag in &trial.tags {
+            let mut line = format!("  {:<names$}  {:<addresses$}  ", tag.name, tag.address);
+            let _ = match &tag.value {
+                Some(value) if tag.quality.is_usable() => write!(line, "{:<10}  {}", kind(value), shown(value)),
+                _ => write!(line, "{}", tag.quality),
+            };
+            if let Some(period) = tag.period.filter(|p| *p > 0.0) {
+                let _ = write!(line, ", {:.1}/s", 1.0 / period);
+            }
+            say!("{line}")?;
+        }
+        Ok(())
+    }
+
+    fn object(name: &str, trial: &SourceTrial) -> Json {
+        let tags: Vec<Json> = trial
+            .tags
+            .iter()
+            .map(|tag| {
+                json!({
+                    "name": tag.name, "address": tag.address, "type": tag.value.as_ref().map(kind), "value": tag.value.as_ref().map(shown),
+                    "quality": tag.quality.to_string(), "samples": tag.samples, "period_s": tag.period,
+                })
+            })
+            .collect();
+        json!({ "source": name, "ok": trial.is_fine(), "state": trial.status.state.to_string(), "text": trial.status.text, "addresses": tags })
+    }
+
+    fn kind(value: &Value) -> String {
+        match value {
+            Value::Bool(_) => "flag".into(),
+            Value::Integer(_) => "integer".into(),
+            Value::Real(_) => "real".into(),
+            Value::Text(_) => "text".into(),
+            Value::Block(values) => format!("block[{}]", values.len()),
+        }
+    }
+
+    fn shown(value: &Value) -> String {
+        match value {
+            Value::Bool(v) => v.to_string(),
+            Value::Integer(v) => v.to_string(),
+            Value::Real(v) => format!("{v:.6}").trim_end_matches('0').trim_end_matches('.').to_string(),
+            Value::Text(v) => v.chars().map(|c| if c.is_control() { '?' } else { c }).take(40).collect(),
+            Value::Block(values) => format!("{:.4} ...", values.first().copied().unwrap_or_default()),
+        }
+    }
 }

@@ -9,6 +9,8 @@ macro_rules! say {
 }
 
 #[cfg(feature = "gateway")]
+mod browse;
+#[cfg(feature = "gateway")]
 mod cert;
 mod check;
 mod choose;
@@ -62,6 +64,9 @@ enum Command {
     Run(run::RunArgs),
     /// Check a configuration: all faults in one pass, each with its place.
     Check(check::CheckArgs),
+    /// List what a PLC has: variables, types, units, values, rates; write a configuration to start from.
+    #[cfg(feature = "gateway")]
+    Browse(browse::BrowseArgs),
     /// Print the documented default configuration.
     DefaultConfig,
     /// Learn a bundle (references, envelope, models) from recorded healthy data.
@@ -122,6 +127,8 @@ impl Cli {
             #[cfg(feature = "gateway")]
             Command::Run(args) => run::run(args),
             Command::Check(args) => check::run(&args),
+            #[cfg(feature = "gateway")]
+            Command::Browse(args) => browse::run(&args),
             Command::DefaultConfig => {
                 say!("{}", crate::config::documented_default().trim_end())?;
                 Ok(Outcome::Done)

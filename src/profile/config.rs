@@ -151,21 +151,21 @@ fn signal(column: &str, names: &mut Names) -> String {
     if name == column { quoted(&name) } else { format!("{{ name = {}, column = {} }}", quoted(&name), quoted(column)) }
 }
 
-fn float(x: f64) -> String {
+pub(super) fn float(x: f64) -> String {
     toml::Value::Float(x).to_string()
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_string()).to_string()
 }
 
 /// Names in use.
 #[derive(Default)]
-struct Names(HashSet<String>);
+pub(super) struct Names(HashSet<String>);
 
 impl Names {
     /// A name like the column's: a letter, then letters, digits and `_`, and none of those taken.
-    fn take(&mut self, column: &str) -> String {
+    pub fn take(&mut self, column: &str) -> String {
         let mut name: String = column.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         name = name.trim_matches('_').to_string();
         if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {

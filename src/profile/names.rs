@@ -104,6 +104,11 @@ pub(super) fn unit(name: &str) -> Hint {
     }
 }
 
+/// Whether one of these words is in the name.
+pub(super) fn has(name: &str, words: &[&str]) -> bool {
+    tokens(name).iter().any(|t| words.contains(&t.as_str()))
+}
+
 pub(super) fn time(name: &str) -> bool {
     tokens(name).iter().any(|t| TIME.contains(&t.as_str()))
 }

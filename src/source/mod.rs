@@ -5,6 +5,7 @@ mod emit;
 mod modbus;
 mod opcua;
 mod report;
+mod trial;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{RegisterType, Shape, SourceConfig, SourceKind};
 use crate::types::{Sample, SampleId, SourceState, Timestamp};
+
+pub use self::opcua::{Survey, SurveyError, SurveyOptions, survey};
+pub use self::trial::{SourceTrial, TagTrial, try_source};
 
 use self::emit::Emitter;
 use self::report::Reporter;

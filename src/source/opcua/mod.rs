@@ -15,6 +15,7 @@ mod pki;
 mod receive;
 mod request;
 mod subscribe;
+mod survey;
 mod watch;
 
 use std::pin::pin;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::connect::Link;
 use self::receive::Receiver;
+pub use self::survey::{Survey, SurveyError, SurveyOptions, survey};
 use self::watch::{Trouble, Watch};
 use super::SourceState;
 use super::backoff::Backoff;

@@ -26,7 +26,8 @@ pub(super) enum PkiError {
     Own { dir: PathBuf, reason: String },
     #[error("the PLC's certificate cannot be read: {0}")]
     Malformed(String),
-    #[error("the PLC's certificate is not trusted: check its thumbprint {thumbprint}, then move `{file}` to `{trusted}`")]
+    #[error("the PLC's certificate is not trusted: compare its thumbprint {thumbprint} with what the PLC shows, then \
+             `driftgate cert trust {}` with the same data directory (or move `{file}` to `{trusted}`)", .thumbprint.get(..8).unwrap_or(thumbprint))]
     Untrusted { thumbprint: String, file: PathBuf, trusted: PathBuf },
 }
 

@@ -18,7 +18,7 @@ use opcua::types::{
 use super::access::{Gatekeeper, user_name};
 use super::node_manager::{GatewayNodes, instance_path};
 use super::roles::{Action, granted};
-use super::{INSTANCES, TYPES};
+use super::{INSTANCES, TYPES, browse};
 use crate::users::Roles;
 
 const DENIED: StatusCode = StatusCode::BadUserAccessDenied;
@@ -201,16 +201,15 @@ impl NodeManager for Guarded {
     }
 
     async fn browse(&self, context: &RequestContext, nodes: &mut [BrowseNode]) -> Result<(), StatusCode> {
-        if !self.caller(context).roles.is_empty() {
-            return self.inner.browse(context, nodes).await;
-        }
-        // Types only: forward from types lead no references to instances.
+        let known = !self.caller(context).roles.is_empty();
+        let space = self.inner.address_space().read();
+        let types = context.type_tree.read();
+        // Without a role types only: forward from types lead no references to instances.
         for node in nodes {
             match node.node_id().namespace {
+                _ if known => browse::browse(&space, &*types, node),
                 INSTANCES => node.set_status(DENIED),
-                TYPES if node.browse_direction() == BrowseDirection::Forward => {
-                    self.inner.browse(context, std::slice::from_mut(node)).await?;
-                }
+                TYPES if node.browse_direction() == BrowseDirection::Forward => browse::browse(&space, &*types, node),
                 TYPES => node.set_status(StatusCode::Good),
                 _ => {}
             }

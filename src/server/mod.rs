@@ -15,6 +15,7 @@ mod address_space;
 pub mod alarms;
 mod application_uri;
 mod audit;
+mod browse;
 mod certificate;
 mod commands;
 mod core_nodes;

@@ -240,6 +240,42 @@ pub(super) async fn browse(session: &Session, root: NodeId) -> Vec<(NodeId, Stri
     found
 }
 
+/// BrowseNames of the children, fetched `at_once` by `at_once`; 0: all in one answer.
+async fn names(session: &Session, path: &str, at_once: u32) -> Vec<String> {
+    let description = BrowseDescription {
+        node_id: NodeId::new(INSTANCES, path),
+        browse_direction: BrowseDirection::Forward,
+        reference_type_id: opcua::types::ReferenceTypeId::HierarchicalReferences.into(),
+        include_subtypes: true,
+        node_class_mask: NodeClassMask::all().bits(),
+        result_mask: BrowseResultMask::BrowseName as u32,
+    };
+    let (mut names, mut answer) = (Vec::new(), session.browse(&[description], at_once, None).await.unwrap());
+    loop {
+        let result = answer.remove(0);
+        names.extend(result.references.unwrap_or_default().into_iter().map(|r| r.browse_name.name.to_string()));
+        if result.continuation_point.is_null() {
+            return names;
+        }
+        answer = session.browse_next(false, &[result.continuation_point]).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn children_come_in_the_order_of_their_names() {
+    let bench = Bench::start(Access::Demo).await;
+    let session = bench.connect().await;
+    for path in ["Motor1", "Motor1.Log", "Motor1.Regimes.R01", "Motor1.Summary"] {
+        let all = names(&session, path, 0).await;
+        assert!(all.len() >= 10, "{all:?}");
+        assert!(all.is_sorted(), "{all:?}");
+        // What does not fit into an answer goes on where it ended.
+        assert_eq!(names(&session, path, 3).await, all);
+    }
+    session.disconnect().await.unwrap();
+    bench.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn namespaces_and_tree_are_what_bindings_rely_on() {
     let bench = Bench::start(Access::Demo).await;

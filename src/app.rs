@@ -9,6 +9,7 @@
 //! counted); updates 16 batches (full: latched in the driver); commands and alarm requests 16 (full: the client waits); audit 256
 //! (full: not listed); events 1,024 (slow listeners lose the oldest); notices of alarms and events 256 (full: the alarm desk waits).
 
+mod kept;
 mod vitals;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::kept::KeptBundles;
 use self::vitals::Disk;
 use crate::bundle::{self, Bundle, ContractError, DecodeError};
 use crate::config::{Config, MachineConfig, Origin, RegisterType, Shape, tunable};
@@ -28,11 +30,14 @@ use crate::dataset::Exporter;
 use crate::pipeline::alarm_desk::{self, AlarmDesk};
 use crate::pipeline::core::MachineCore;
 use crate::pipeline::driver::{self, Driver, Tuned, keys, wall_clock};
+use crate::pipeline::inbox::{self, Inbox};
 use crate::pipeline::reports::{self, KeptReports};
 use crate::reload::Reloader;
 use crate::server::alarms::{AlarmLink, AlarmSender};
 use crate::server::view::ascii;
-use crate::server::{self, Access, CommandRequest, CommandSender, NodeUpdate, ParameterSpec, ServerError, ServerInput, UpdateSender};
+use crate::server::{
+    self, Access, CommandRequest, CommandSender, NodeUpdate, OfferSenders, ParameterSpec, ServerError, ServerInput, UpdateSender,
+};
 use crate::source::{self, SampleSender, SourceStatus, SourceTask, Tag};
 use crate::store::{MachineLayout, Record, SledStore, Store, StoreError, StoreHealth, StoreMessage, StoreWriter};
 use crate::types::{
@@ -116,6 +121,7 @@ struct Machine {
     core: MachineCore,
     from_file: Arc<MachineConfig>,
     bundle_hash: Option<Arc<str>>,
+    bundles: KeptBundles,
     reports: KeptReports,
     notes: Vec<String>,
 }
@@ -149,6 +155,8 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
     let (audit, audit_rx) = mpsc::channel(AUDIT);
     let writer = StoreWriter::spawn(store.clone(), RECORDS);
     let exporter = Arc::new(Exporter::new(store.clone(), &input.data_dir, &config));
+    let (offers, offered): (Vec<_>, Vec<_>) = machines.iter().map(|_| mpsc::channel(1)).unzip();
+    let offers: OfferSenders = offers.into();
     let server = server::start(ServerInput {
         config: config.clone(),
         parameters: machines.iter().flat_map(|m| parameters(m.core.config(), &m.from_file)).collect(),
@@ -161,6 +169,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         open_on: input.open_on,
         updates: updates_rx,
         commands: commands.clone(),
+        offers: offers.clone(),
         store,
         records: writer.sender.clone(),
         alarms: AlarmLink { specs: alarm_specs, notices: notices_rx, requests: AlarmSender(alarm_requests.clone()) },
@@ -189,12 +198,14 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         stop,
     };
     let heard = events.subscribe();
-    let (mut routes, mut newer_files) = (Vec::new(), Vec::new());
-    for (k, (machine, samples)) in machines.into_iter().zip(sources.samples).enumerate() {
+    let (mut routes, mut newer_files, mut model_links) = (Vec::new(), Vec::new(), Vec::new());
+    for (k, ((machine, samples), offers)) in machines.into_iter().zip(sources.samples).zip(offered).enumerate() {
         let (route, commands) = mpsc::channel(COMMANDS);
         let (newer, files) = mpsc::channel(1);
         newer_files.push(newer);
         routes.push((machine.from_file.name.clone(), route));
+        let (models, link) = machine.bundles.keeper(offers);
+        model_links.push(link);
         let (verdict, verdict_rx) = watch::channel(Arc::new(machine.core.verdict().clone()));
         app.verdicts.push(verdict_rx);
         let driver = Driver {
@@ -210,6 +221,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
             events: events.clone(),
             verdict,
             bundle_hash: machine.bundle_hash,
+            models,
             reports: machine.reports,
             exporter: exporter.clone(),
             alarms: AlarmSender(alarm_requests.clone()),
@@ -224,6 +236,8 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         events.clone(),
         app.stop.child_token(),
     ));
+    let (folder, stop) = (input.data_dir.join(inbox::FOLDER), app.stop.child_token());
+    app.tasks.spawn(Inbox { config: config.clone(), folder, offers, stop }.run());
     let (route, requests) = mpsc::channel(COMMANDS);
     routes.push((GATEWAY.into(), route));
     let reloader = Reloader {
@@ -243,6 +257,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         heard,
         events: events.clone(),
         verdicts: app.verdicts.clone(),
+        models: model_links,
         sources: app.sources.clone(),
         store_health: app.store_health.clone(),
         store: app.writer.sender.clone(),
@@ -309,12 +324,15 @@ fn install(config: &Config, store: &dyn Store, bundles: &[(Arc<str>, Arc<Bundle>
         let (bytes, hash) = bundle::encode(bundle).map_err(AppError::Encode)?;
         // Also one whose references were changed at the machine since: it is not overwritten by what it came from.
         let installed = store.get(&keys::installed(name))?;
-        let present = store.get_blob(&keys::bundle(name))?;
+        let life = kept::life(name, store)?;
+        let place = life.as_ref().and_then(|life| life.active.as_ref()).map_or(0, |kept| kept.place);
+        let present = store.get_blob(&keys::bundle(name, place))?;
         if present.is_some() && (installed.as_deref() == Some(hash.as_bytes()) || present.as_deref() == Some(bytes.as_slice())) {
             continue;
         }
-        store.apply(Record::PutBlob { key: keys::bundle(name), value: bytes.into() })?;
-        store.apply(Record::Remove { key: keys::state(name) })?;
+        store.apply(Record::PutBlob { key: keys::bundle(name, 0), value: bytes.into() })?;
+        store.apply(Record::Remove { key: keys::life(name) })?;
+        store.apply(Record::Remove { key: keys::state(name, 0) })?;
         store.apply(Record::Put { key: keys::installed(name), value: hash.clone().into_bytes() })?;
         store.flush()?;
         tracing::info!(machine = %name, "bundle {} installed", &hash[..12.min(hash.len())]);
@@ -327,17 +345,12 @@ fn prepare(index: u16, machine: &Arc<MachineConfig>, hash: &str, store: &dyn Sto
     let name = machine.name.clone();
     let mut notes = Vec::new();
     let config = tuned(machine, store, &mut notes)?;
-    let (bundle, bundle_hash) = match store.get_blob(&keys::bundle(&name))? {
-        None => (None, None),
-        Some(bytes) => {
-            let (bundle, hash) = bundle::decode(&bytes).map_err(|cause| AppError::Bundle { machine: name.clone(), cause })?;
-            (Some(Arc::new(bundle)), Some(hash.into()))
-        }
-    };
+    let (mut bundles, bundle, bundle_hash) = KeptBundles::open(&name, store, &mut notes)?;
     let (bundle, bundle_hash) = match bundle {
         // Learned here with other signals or settings: learned again. One that was brought must be replaced by hand.
         Some(b) if b.check(machine).is_err() && machine.learn_rows > 0 => {
             notes.push(format!("machine `{name}`: the learned bundle does not fit the configuration any more; learning again"));
+            bundles.life.active = None;
             (None, None)
         }
         other => (other, bundle_hash),
@@ -345,7 +358,7 @@ fn prepare(index: u16, machine: &Arc<MachineConfig>, hash: &str, store: &dyn Sto
     let new = MachineCore::new(config, hash.into(), name.clone(), bundle.clone());
     let mut core = new.map_err(|cause| AppError::Contract { machine: name.clone(), cause })?;
     if bundle.is_some()
-        && let Some(state) = store.get_blob(&keys::state(&name))?
+        && let Some(state) = store.get_blob(&keys::state(&name, bundles.life.generation))?
     {
         let rows = store.features(index, Timestamp::MIN..Timestamp::from_nanos(i64::MAX), core.window_rows())?;
         match driver::resume(&mut core, &state, &rows) {
@@ -354,7 +367,7 @@ fn prepare(index: u16, machine: &Arc<MachineConfig>, hash: &str, store: &dyn Sto
         }
     }
     let reports = kept_reports(&name, store, &mut notes)?;
-    Ok(Machine { core, from_file: machine.clone(), bundle_hash, reports, notes })
+    Ok(Machine { core, from_file: machine.clone(), bundle_hash, bundles, reports, notes })
 }
 
 /// The full reports of a machine; a newest one that cannot be read is left out, with a note.

@@ -18,4 +18,4 @@ mod words;
 pub use book::{AlarmError, Alarms, Kept, Scope};
 pub use observe::{AlarmLayout, drift, envelope, fault, source_down, store_failing};
 pub use state::{Alarm, AlarmKind, AlarmSpec, AlarmState, Comment, Detail, EventId, Reading};
-pub use words::{BUFFER_FULL, BUFFER_READY, Words};
+pub use words::{BUFFER_FULL, BUFFER_READY, MODEL_AWAITING, MODEL_FAILURE, Words};

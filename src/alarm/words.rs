@@ -3,6 +3,10 @@
 use super::state::Alarm;
 use crate::types::Timestamp;
 
+/// A model fails, or a bundle that was brought has failed its checks: no alarm, acknowledging it ends the latter.
+pub const MODEL_FAILURE: u16 = 1 << 6;
+/// An activated model awaits its confirmation.
+pub const MODEL_AWAITING: u16 = 1 << 9;
 /// A retraining buffer is ready to be fetched: no alarm, never to be acknowledged here.
 pub const BUFFER_READY: u16 = 1 << 7;
 /// A retraining buffer holds the rows it was to hold.

@@ -1,10 +1,12 @@
 //! Bundles: what a training leaves behind. Model, references, envelope, thresholds and provenance in one checked file.
 //!
-//! `mod.rs`, `train.rs` and `codec.rs` are pure; `file.rs` reads and writes the disk.
+//! All but `file.rs` is pure; that one reads and writes the disk.
 
+mod align;
 mod change;
 mod codec;
 mod file;
+mod life;
 mod performance;
 mod train;
 
@@ -24,6 +26,7 @@ use crate::types::Timestamp;
 pub use change::{ChangeKind, Previous, ReferenceChange, Stamp};
 pub use codec::{DecodeError, decode, encode};
 pub use file::{BundleFileError, load, save};
+pub use life::{BundleLife, Candidate, Exchanged, Kept};
 pub use performance::{Labeller, RowLabel, performance_text};
 pub use train::{TrainError, Training, TrainingRow, calibration_text};
 

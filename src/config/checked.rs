@@ -375,6 +375,8 @@ pub struct ModelConfig {
     pub score_threshold: Option<f64>,
     /// Rows in a row beyond the threshold that make a fault; default 5.
     pub fault_rows: u16,
+    /// An activated model that nobody confirms within it is rolled back; default 1 h.
+    pub confirmation_timeout: Duration,
     pub prediction_drift: MonitorConfig,
     /// `None` where nobody says what was true.
     pub performance: Option<PerformanceConfig>,

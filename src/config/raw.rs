@@ -320,6 +320,8 @@ section! {
         score_threshold: f64 = Example("0.62");
         /// Rows in a row beyond the threshold that make a fault; 1 to 10,000.
         fault_rows: u16 = Default("5");
+        /// A newly activated model that nobody confirms within this time is rolled back; 1 s to 30 days.
+        confirmation_timeout: Span = Default(r#""1h""#);
         prediction_drift: RawMonitor = Table;
         label: RawLabel = Table;
         performance_drift: RawPerformance = Table;

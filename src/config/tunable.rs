@@ -37,6 +37,7 @@ enum Parameter {
     Monitor(Watch, MonitorParameter),
     /// Of the model with this index.
     ScoreThreshold(usize),
+    ConfirmationTimeout(usize),
     MinReferenceRows,
     FreezeAfterLearning,
     AutoLearnNewRegime,
@@ -117,6 +118,15 @@ pub fn tunables(machine: &MachineConfig) -> Vec<Tunable> {
             Some((0.0, bounds::SCORE_THRESHOLD)),
             "",
             "Score beyond which a row counts towards a fault; 0: the model's own threshold",
+        ));
+        let timeout = bounds::CONFIRMATION_TIMEOUT;
+        list.push(Tunable::new(
+            format!("{path}.ConfirmationTimeout"),
+            Parameter::ConfirmationTimeout(i),
+            ScalarKind::F64,
+            Some((timeout.min.as_secs_f64(), timeout.max.as_secs_f64())),
+            "s",
+            "An activated model that nobody confirms within it is rolled back",
         ));
         list.extend(monitor(&model.prediction_drift, Watch::Prediction(i), &format!("{path}.PredictionDrift")));
         if let Some(performance) = &model.performance {
@@ -245,6 +255,7 @@ impl Tunable {
             Parameter::CheckLimit(check) => Scalar::F64(machine.checks[check].limit),
             Parameter::ReportInterval => Scalar::F64(machine.report.interval.map_or(0.0, |i| i.as_secs_f64() / HOUR)),
             Parameter::ScoreThreshold(model) => Scalar::F64(machine.models[model].score_threshold.unwrap_or(0.0)),
+            Parameter::ConfirmationTimeout(model) => Scalar::F64(machine.models[model].confirmation_timeout.as_secs_f64()),
             Parameter::Monitor(watch, parameter) => {
                 let Some(monitor) = watch.of(machine) else { return Scalar::Bool(false) };
                 match parameter {
@@ -273,6 +284,9 @@ impl Tunable {
                 machine.report.interval = (*v > 0.0).then(|| Duration::from_secs_f64(*v * HOUR));
             }
             (Parameter::ScoreThreshold(model), Scalar::F64(v)) => machine.models[model].score_threshold = (*v != 0.0).then_some(*v),
+            (Parameter::ConfirmationTimeout(model), Scalar::F64(v)) => {
+                machine.models[model].confirmation_timeout = Duration::from_secs_f64(*v)
+            }
             (Parameter::Monitor(watch, parameter), value) => {
                 let Some(monitor) = watch.of_mut(machine) else { return };
                 match (parameter, value) {
@@ -499,6 +513,7 @@ mod tests {
             "Motor1.Drift.DataDrift.T1.Threshold",
             "Motor1.Drift.DataDrift.T2.Threshold",
             "Motor1.Drift.DataDrift.WindowRows",
+            "Motor1.Models.Stator.ConfirmationTimeout",
             "Motor1.Models.Stator.Inference.ScoreThreshold",
             "Motor1.Models.Stator.PerformanceDrift.ConsecutiveLimit",
             "Motor1.Models.Stator.PerformanceDrift.Enabled",

@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::TryRecvError;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::wall_clock;
 use crate::alarm::{
-    self, Alarm, AlarmError, AlarmKind, AlarmLayout, AlarmSpec, Alarms, BUFFER_FULL, BUFFER_READY, Comment, Detail, Kept, Reading, Scope,
-    Words,
+    self, Alarm, AlarmError, AlarmKind, AlarmLayout, AlarmSpec, Alarms, BUFFER_FULL, BUFFER_READY, Comment, Detail, Kept, MODEL_FAILURE,
+    Reading, Scope, Words,
 };
 use crate::config::{Config, MachineConfig};
 use crate::server::alarms::{AlarmAction, AlarmRequest, Notice};
@@ -64,6 +64,14 @@ pub fn restored(specs: &[Arc<AlarmSpec>], kept: Option<&[u8]>, notes: &mut Vec<S
     alarms
 }
 
+/// What a machine says of its models, and how it hears that somebody has seen it.
+pub struct ModelLink {
+    /// Bits of the alarm word.
+    pub flags: watch::Receiver<u16>,
+    /// The bit of a model that fails was acknowledged.
+    pub seen: Arc<Notify>,
+}
+
 /// What the desk is given.
 pub struct AlarmDesk {
     pub config: Arc<Config>,
@@ -73,6 +81,8 @@ pub struct AlarmDesk {
     pub events: broadcast::Sender<Event>,
     /// One a machine.
     pub verdicts: Vec<watch::Receiver<Arc<Verdict>>>,
+    /// What machines say of their models; one a machine.
+    pub models: Vec<ModelLink>,
     /// One a source.
     pub sources: Vec<watch::Receiver<SourceStatus>>,
     pub store_health: watch::Receiver<StoreHealth>,
@@ -334,6 +344,7 @@ impl Running {
         let (done, changed) = match action {
             AlarmAction::Acknowledge { alarm, event } => ("acknowledged", vec![alarms.acknowledge(alarm, event, comment.clone())?.clone()]),
             AlarmAction::AcknowledgeAll { scope, bits } => {
+                tell_models(&self.d.models, *scope, *bits);
                 let paths = alarms.acknowledge_all(*scope, *bits, comment);
                 ("acknowledged", paths.iter().filter_map(|path| alarms.find(path).cloned()).collect())
             }
@@ -391,7 +402,8 @@ impl Running {
         let mut out = Vec::new();
         let mut all = 0;
         for (k, machine) in self.d.config.machines.iter().enumerate() {
-            let flags = self.d.verdicts.get(k).map_or(0, |v| flags(&v.borrow()));
+            let models = self.d.models.get(k).map_or(0, |m| *m.flags.borrow());
+            let flags = models | self.d.verdicts.get(k).map_or(0, |v| flags(&v.borrow()));
             all |= flags;
             words(&mut out, &machine.name, &self.d.alarms.words(Scope::Machine(k as u16), flags));
             let lines = self.lines[k].iter().enumerate();
@@ -399,6 +411,17 @@ impl Running {
         }
         words(&mut out, "Gateway", &self.d.alarms.words(Scope::Gateway, all));
         out
+    }
+}
+
+/// A model that fails is no alarm: its machine hears that somebody has seen it.
+fn tell_models(models: &[ModelLink], scope: Scope, bits: u16) {
+    let meant = models.iter().enumerate().filter(|(k, _)| match scope {
+        Scope::Gateway => true,
+        Scope::Machine(machine) => usize::from(machine) == *k,
+    });
+    if bits & MODEL_FAILURE != 0 {
+        meant.for_each(|(_, model)| model.seen.notify_one());
     }
 }
 

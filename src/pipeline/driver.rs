@@ -8,8 +8,10 @@
 
 mod commands;
 mod export;
+mod models;
 
 pub use commands::{NewFile, audit};
+pub use models::ModelKeeper;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -68,6 +70,8 @@ pub struct Driver {
     pub sources: Vec<watch::Receiver<SourceStatus>>,
     /// SHA-256 of the active bundle, hex.
     pub bundle_hash: Option<Arc<str>>,
+    /// The bundles that are active, waiting and kept.
+    pub models: ModelKeeper,
     /// Where alarms are acknowledged.
     pub alarms: AlarmSender,
     /// Full reports from before.
@@ -80,9 +84,19 @@ pub struct Driver {
 
 /// Keys under which a machine's things lie in the store.
 pub mod keys {
-    /// Blob with the active bundle.
-    pub fn bundle(machine: &str) -> String {
-        format!("bundle|{machine}")
+    /// Blob with the bundle of a place; the first one is 0.
+    pub fn bundle(machine: &str, place: u32) -> String {
+        if place == 0 { format!("bundle|{machine}") } else { format!("{}{place}", bundles(machine)) }
+    }
+
+    /// What the keys of all places but the first begin with.
+    pub fn bundles(machine: &str) -> String {
+        format!("bundle|{machine}|")
+    }
+
+    /// Which bundle is active, which one waits, which one is kept: a [`BundleLife`](crate::bundle::BundleLife).
+    pub fn life(machine: &str) -> String {
+        format!("models|{machine}")
     }
 
     /// SHA-256 of the bundle that was installed last, hex.
@@ -90,9 +104,14 @@ pub mod keys {
         format!("installed|{machine}")
     }
 
-    /// Blob with the saved [`CoreState`](super::CoreState).
-    pub fn state(machine: &str) -> String {
-        format!("state|{machine}")
+    /// Blob with the saved [`CoreState`](super::CoreState) since so many exchanges of bundles.
+    pub fn state(machine: &str, generation: u32) -> String {
+        if generation == 0 { format!("state|{machine}") } else { format!("{}{generation}", states(machine)) }
+    }
+
+    /// What the keys of all states but the first begin with.
+    pub fn states(machine: &str) -> String {
+        format!("state|{machine}|")
     }
 
     /// A tuned parameter, by the path of its node; a prefix of paths finds all below it.
@@ -128,15 +147,14 @@ impl Driver {
         let config = self.core.config().clone();
         let aligner = Aligner::new(config.clone());
         let view = MachineView::new(config.clone());
-        let mut beside = Beside { latency: (f64::NAN, f64::NAN), ..Beside::default() };
-        beside.bundle = describe(self.core.bundle(), self.bundle_hash.as_ref());
-        beside.bundle_hash = self.bundle_hash.clone().unwrap_or_else(|| "".into());
-        self.core.name_bundle(beside.bundle_hash.clone());
-        beside.delays = delays(&config, self.core.bundle());
+        let beside = Beside { latency: (f64::NAN, f64::NAN), ..Beside::default() };
+        self.core.name_bundle(self.bundle_hash.clone().unwrap_or_else(|| "".into()));
         let reports = Reports::new(std::mem::take(&mut self.reports), config.report.interval);
         let (latencies, saved) = (Latencies::default(), Instant::now());
         let exports = Exports::new(self.exporter.clone());
-        Running { d: self, aligner, view, beside, latencies, reports, exports, saved, changed: true }.run().await;
+        let mut running = Running { d: self, aligner, view, beside, latencies, reports, exports, saved, changed: true };
+        running.show_bundles();
+        running.run().await;
     }
 }
 
@@ -158,6 +176,8 @@ impl Running {
                 }
                 Some(request) = self.d.commands.recv() => self.command(request).await,
                 Some(file) = self.d.files.recv() => self.adopt(file).await,
+                Some(offer) = self.d.models.offers.recv() => self.offered(offer).await,
+                () = self.d.models.seen.notified() => self.see_failure().await,
                 made = self.reports.made() => {
                     let machine = self.d.from_file.name.clone();
                     let keep = self.d.core.config().report.keep;
@@ -168,6 +188,7 @@ impl Running {
                 _ = tick.tick() => {
                     self.frames();
                     self.reports.start_if_due(&self.d.core, wall_clock());
+                    self.roll_back_if_overdue().await;
                     self.publish();
                     self.show_progress();
                     self.save_if_due();
@@ -202,6 +223,7 @@ impl Running {
             self.beside.inferences = self.beside.inferences.wrapping_add(1);
         }
         let learned = step.learned.clone();
+        let unscored = step.verdict.models.iter().any(|m| m.trust.is_trusted() && !m.score.is_finite());
         let mut records = vec![Record::Features { machine: self.d.machine, row: feature_row(step.verdict) }];
         records.extend(history_rows(step.verdict).map(|row| Record::History { machine: self.d.machine, row }));
         let row = step.verdict.row;
@@ -212,6 +234,8 @@ impl Running {
             let _ = self.d.events.send(event.clone());
             self.changed = true;
         }
+        self.d.models.scoring_fails(unscored);
+        self.beside.errors = self.beside.errors.wrapping_add(u32::from(unscored));
         self.beside.channels.clone_from(&frame.channels);
         records.push(Record::Frame { machine: self.d.machine, row, frame: Arc::new(frame) });
         if let Some(bundle) = learned {
@@ -225,11 +249,12 @@ impl Running {
             Ok((bytes, hash)) => {
                 let hash: Arc<str> = hash.into();
                 self.d.core.name_bundle(hash.clone());
-                self.beside.bundle_hash = hash.clone();
-                self.beside.bundle = describe(Some(bundle), Some(&hash));
-                self.beside.delays = delays(&self.d.from_file, Some(bundle));
-                self.d.bundle_hash = Some(hash);
-                records.push(Record::PutBlob { key: keys::bundle(&self.d.from_file.name), value: bytes.into() });
+                self.d.bundle_hash = Some(hash.clone());
+                let life = self.d.models.life.learned(&hash, u32::try_from(bytes.len()).unwrap_or(u32::MAX), wall_clock());
+                records.push(Record::PutBlob { key: self.active_key(), value: bytes.into() });
+                records.extend(self.life_record(&life));
+                self.d.models.life = life;
+                self.show_bundles();
             }
             Err(error) => tracing::error!(machine = %self.d.from_file.name, "the learned bundle cannot be kept: {error}"),
         }
@@ -247,11 +272,7 @@ impl Running {
     fn publish(&mut self) {
         let verdict = self.d.core.verdict();
         self.beside.learning = self.d.core.learning();
-        if self.beside.kinds.is_empty()
-            && let Some(bundle) = self.d.core.bundle()
-        {
-            self.beside.kinds = bundle.models.iter().map(|m| m.model.kind()).collect();
-        }
+        self.beside.slots.remaining = self.d.models.publish(wall_clock());
         self.beside.origins = self.origins();
         self.beside.report.clone_from(self.reports.view());
         self.beside.allowed = self.allowed();
@@ -319,7 +340,8 @@ impl Running {
     fn state(&self) -> Option<Record> {
         self.d.core.bundle()?;
         let value = postcard::to_stdvec(&self.d.core.state()).ok()?;
-        Some(Record::PutBlob { key: keys::state(&self.d.from_file.name), value: value.into() })
+        let key = keys::state(&self.d.from_file.name, self.d.models.life.generation);
+        Some(Record::PutBlob { key, value: value.into() })
     }
 
     async fn save(&mut self) {

@@ -11,6 +11,8 @@ pub mod driver;
 #[cfg(feature = "gateway")]
 pub mod exports;
 pub mod full_report;
+#[cfg(feature = "gateway")]
+pub mod inbox;
 mod performance_summary;
 pub mod recorded;
 pub mod replay;

@@ -307,6 +307,7 @@ pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
         EventKind::Command { .. } => "command",
         EventKind::ReferenceChanged { .. } => "reference_changed",
         EventKind::Label { .. } => "label",
+        EventKind::ModelChanged { .. } => "model_changed",
     };
     put("event", json!(name));
     for key in ["monitor", "status", "regime", "feature", "value", "threshold"] {
@@ -414,6 +415,13 @@ pub fn line(event: &Event, file: &str, base: TimeBase) -> Json {
             put("regime", json!(&**regime));
             put("old", json!(&**old));
             put("new", json!(&**new));
+            put("reason", json!(reason));
+            put("user", json!(&**user));
+        }
+        EventKind::ModelChanged { old, new, hash, reason, user } => {
+            put("old", json!(&**old));
+            put("new", json!(&**new));
+            put("hash", json!(&**hash));
             put("reason", json!(reason));
             put("user", json!(&**user));
         }

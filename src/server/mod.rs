@@ -32,6 +32,7 @@ mod limits;
 mod login;
 mod node_manager;
 mod nodeset;
+mod offer;
 mod parameter;
 mod publish;
 mod relay;
@@ -64,6 +65,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::access::demo_users;
 pub use self::audit::AuditSender;
 pub use self::export::nodeset_xml;
+pub use self::offer::{Offer, OfferSenders, Offered, offer};
 
 use self::access::Gatekeeper;
 use self::address_space::Prepared;
@@ -122,6 +124,8 @@ pub struct ServerInput {
     pub updates: mpsc::Receiver<Vec<NodeUpdate>>,
     /// Where writes and commands go to be decided.
     pub commands: CommandSender,
+    /// Where uploaded bundles go.
+    pub offers: OfferSenders,
     /// The past of variables.
     pub store: Arc<dyn Store>,
     /// Where changes of variables with a history go; full: the change is lost.
@@ -189,6 +193,7 @@ pub async fn start(input: ServerInput) -> Result<RunningServer, ServerError> {
         pki_dir: input.pki_dir,
         address: input.open_on.map_or(address, |open| SocketAddr::new(open.ip(), address.port())),
         commands: input.commands,
+        offers: input.offers,
         store: input.store,
         records: input.records,
         audit: input.audit,
@@ -214,6 +219,7 @@ struct Settings {
     pki_dir: PathBuf,
     address: SocketAddr,
     commands: CommandSender,
+    offers: OfferSenders,
     store: Arc<dyn Store>,
     records: mpsc::Sender<StoreMessage>,
     audit: AuditSender,
@@ -229,7 +235,7 @@ impl Settings {
         let Prepared { space, variables, parameters, kept, methods, requests, files, alarms } = prepared;
         let alarms = Arc::new(AlarmServer::new(&self.config, alarms, self.alarms.requests.clone(), Arc::clone(&self.gatekeeper)));
         let recorder = Recorder::new(self.store.as_ref(), self.records.clone());
-        let files = Arc::new(Files::new(files, Arc::clone(&self.config), self.data_dir.clone()));
+        let files = Arc::new(Files::new(files, Arc::clone(&self.config), self.data_dir.clone(), Arc::clone(&self.offers)));
         let (interfaces, late) = Interfaces::new(requests);
         let shared = Arc::new(Shared { variables, parameters, methods, interfaces, items: Default::default(), recorder, files });
         let histories = Histories::new(Arc::clone(&self.store), kept);

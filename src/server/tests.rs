@@ -94,6 +94,8 @@ impl Bench {
             open_on: None,
             updates: receiver,
             commands: sender,
+            // Nobody takes them.
+            offers: [mpsc::channel(1).0].into(),
             alarms: AlarmLink { specs: fixture::alarms(), notices: notices_rx, requests: AlarmSender(requests) },
             store: store.clone(),
             records: record_sender,

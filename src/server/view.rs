@@ -3,12 +3,15 @@
 //! The nodes are walked in the same order each time, so a value finds its node by its place: no look-up, no text made anew.
 //! A value that was not sent yet waits, latched, for the next time.
 
+mod slots;
+
 use std::sync::Arc;
 
+pub use self::slots::{ModelSlots, SlotView};
 use super::NodeUpdate;
 use crate::config::{FeatureKind, MachineConfig, Shape};
 use crate::types::{
-    BufferState, Cause, Channel, DriftKind, DriftStatus, Event, EventKind, Health, ModelState, MonitorReport, PerformanceReport, Quality,
+    BufferState, Cause, Channel, DriftKind, DriftStatus, Event, EventKind, Health, MonitorReport, PerformanceReport, Quality,
     RegimePerformance, RegimeState, ReportState, Scalar, SourceState, Statement, Timestamp, Verdict, reference_id,
 };
 
@@ -29,8 +32,8 @@ pub struct Beside {
     pub allowed: u32,
     /// Labels given by people so far, and when the last one came.
     pub labels: (u32, Timestamp),
-    /// Kind of each model of the active bundle.
-    pub kinds: Vec<&'static str>,
+    /// The bundles that are active, waiting and kept.
+    pub slots: ModelSlots,
     /// Where each threshold comes from: of the data drift monitor's tests, then of each model's.
     pub origins: Vec<Vec<&'static str>>,
     /// What each monitor's calibration says of the delay of a drift; in the same order.
@@ -39,6 +42,8 @@ pub struct Beside {
     /// Latency of the last inference and its 99 % quantile, ms.
     pub latency: (f64, f64),
     pub inferences: u32,
+    /// Rows that a model should have scored, but did not.
+    pub errors: u32,
 }
 
 /// The last full report, and when the next one is due.
@@ -334,20 +339,7 @@ fn contributors(config: &MachineConfig, verdict: &Verdict) -> String {
 
 fn models(w: &mut Walk<'_>, m: &str, model: &str, k: usize, verdict: &Verdict, beside: &Beside) {
     let report = &verdict.models[k];
-    let a = |name: &str| format!("{m}.Models.{model}.Active.{name}");
-    let state = if beside.bundle.is_some() { ModelState::Active } else { ModelState::Empty };
-    w.code(|| a("State"), state.code());
-    w.words(|| a("StateText"), state.name());
-    w.words(|| a("Name"), model);
-    let (hash, from, to) = beside.bundle.clone().unwrap_or_else(|| ("".into(), Timestamp::EPOCH, Timestamp::EPOCH));
-    w.text(|| a("Hash"), &hash);
-    w.words(|| a("Format"), beside.kinds.get(k).copied().unwrap_or(""));
-    w.moment(|| a("TrainedFrom"), from);
-    w.moment(|| a("TrainedTo"), to);
-    for slot in ["Candidate", "Fallback"] {
-        w.code(|| format!("{m}.Models.{model}.{slot}.State"), ModelState::Empty.code());
-        w.words(|| format!("{m}.Models.{model}.{slot}.StateText"), ModelState::Empty.name());
-    }
+    beside.slots.show(w, &format!("{m}.Models.{model}"), model);
     let i = |name: &str| format!("{m}.Models.{model}.Inference.{name}");
     w.number(|| i("Score"), report.score);
     w.flag(|| i("FaultDetected"), report.fault);
@@ -361,6 +353,7 @@ fn models(w: &mut Walk<'_>, m: &str, model: &str, k: usize, verdict: &Verdict, b
     w.number(|| i("Latency"), beside.latency.0);
     w.number(|| i("LatencyP99"), beside.latency.1);
     w.count(|| i("InferenceCount"), beside.inferences);
+    w.count(|| i("ErrorCount"), beside.errors);
 }
 
 /// Figures of the present regime, or of the one that the statement is of.
@@ -514,6 +507,10 @@ pub fn ascii(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' }).collect()
 }
 
+fn or_none(version: &str) -> &str {
+    if version.is_empty() { "none" } else { version }
+}
+
 /// An event in one ASCII sentence, for panels, the log and the terminal; `None` where nobody needs to read it.
 pub fn sentence(event: &Event) -> Option<String> {
     let of = |regime: &Option<Arc<str>>| regime.as_deref().map(|r| format!(" at {r}")).unwrap_or_default();
@@ -558,6 +555,11 @@ pub fn sentence(event: &Event) -> Option<String> {
         }
         EventKind::ReferenceChanged { regime, old, new, reason, user } => {
             ascii(&format!("{} reference of {regime} {reason} by {user}: {old} -> {new}", event.unit))
+        }
+        EventKind::ModelChanged { old, new, reason, user, .. } => {
+            let by = if user.is_empty() { String::new() } else { format!(" by {user}") };
+            let change = if old == new { new.to_string() } else { format!("{} -> {}", or_none(old), or_none(new)) };
+            ascii(&format!("{} model {change}{by}: {reason}", event.unit))
         }
         EventKind::Label { prediction, class, user, .. } => ascii(&format!("{} label {class} for {prediction} by {user}", event.unit)),
         EventKind::Contributors { monitor, features, .. } => {

@@ -110,6 +110,17 @@ pub enum EventKind {
         user: Arc<str>,
         operator: Arc<str>,
     },
+    /// Another bundle is active, or the present one has been confirmed.
+    ModelChanged {
+        /// Versions; empty where there was, or is, no bundle.
+        old: Arc<str>,
+        new: Arc<str>,
+        /// SHA-256 of the new one, hex.
+        hash: Arc<str>,
+        reason: String,
+        /// Empty where the gateway has done it by itself.
+        user: Arc<str>,
+    },
 }
 
 /// A feature's part in a warning or drift.

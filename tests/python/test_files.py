@@ -91,6 +91,6 @@ def test_a_damaged_bundle_is_refused(demo):
         call(client, upload, "Write", u32(handle), b"no bundle at all\n")
         with pytest.raises(ua.uaerrors.BadDecodingError):
             call(client, transfer, "CloseAndCommit", u32(handle))
-        assert read(client, "Motor1.Models.Stator.Candidate.State") == 5
+        eventually(lambda: read(client, "Motor1.Models.Stator.Candidate.State") == 5, 5, "the candidate has failed")
         assert "bundle" in read(client, "Motor1.Models.Stator.Candidate.StateText")
         assert not (demo.data_dir / "inbox").exists()

@@ -191,6 +191,11 @@ fn model(mut raw: RawModel, features: &[FeatureConfig], sources: &[SourceConfig]
         contamination,
         score_threshold: raw.score_threshold,
         fault_rows: notes.within(&join(path, "fault_rows"), raw.fault_rows, bounds::FAULT_ROWS),
+        confirmation_timeout: notes.span_within(
+            &join(path, "confirmation_timeout"),
+            raw.confirmation_timeout,
+            bounds::CONFIRMATION_TIMEOUT,
+        ),
         prediction_drift: monitor::monitor(raw.prediction_drift, &join(path, "prediction_drift"), notes),
         performance,
     }

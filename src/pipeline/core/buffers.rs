@@ -232,6 +232,18 @@ impl Buffers {
         Change { slot: k as u16, report: self.slots[k].report(self.target_rows) }
     }
 
+    /// Another bundle: what collects in a regime that is not where it was ends with the rows it has. `known` says whether a key still
+    /// belongs to a slot.
+    pub fn close_foreign(&mut self, known: impl Fn(u16, &str) -> bool) {
+        for slot in self.slots.iter_mut().filter(|s| s.state == BufferState::Collecting && !known(s.regime, &s.regime_key)) {
+            if slot.rows == 0 {
+                *slot = Slot::idle();
+            } else {
+                slot.state = BufferState::Ready;
+            }
+        }
+    }
+
     /// Frees a slot that is ready (or further), or collects because somebody asked for it; false where it is not.
     pub fn release(&mut self, slot: usize) -> bool {
         match self.slots.get_mut(slot) {

@@ -12,6 +12,7 @@ mod checks;
 #[cfg(test)]
 mod command_tests;
 mod commands;
+mod exchange;
 mod fault;
 mod judge;
 mod learn;

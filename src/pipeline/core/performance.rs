@@ -9,6 +9,7 @@ use crate::regime::Place;
 use crate::types::{Basis, Channel, DriftStatus, EventKind, NoEstimate, PerformanceReport, Statement, Timestamp, Trust, Value};
 
 /// The performance of one model that has labels.
+#[derive(Clone)]
 pub(super) struct ModelPerformance {
     pub monitor: Performance,
     /// Predictions that wait for their labels; `None` for a row without one.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Running, describe, keys, log, wall_clock};
+use super::{Running, keys, log, wall_clock};
 use crate::alarm::Scope;
 use crate::bundle;
 use crate::config::{MachineConfig, tunable};
@@ -32,7 +32,7 @@ impl Running {
             Command::SetParameter { path, value } => self.set_parameter(path, Some(value.clone()), &user).await.map(|()| Answer::default()),
             Command::ResetParameter { path, .. } => self.reset_parameters(path, &user).await,
             Command::ActivateModel { .. } | Command::ConfirmModel { .. } | Command::RollbackModel { .. } => {
-                Err(Refusal::NotSupported("models are not exchanged while the gateway runs: start it with --bundle".into()))
+                self.change_model(&command, via, &user).await
             }
             Command::AcknowledgeAlarms { bits, comment } => {
                 self.d.alarms.command(Scope::Machine(self.d.machine), *bits, comment, &user).await
@@ -51,7 +51,7 @@ impl Running {
 
     /// The codes that are possible now.
     pub(super) fn allowed(&self) -> u32 {
-        self.d.core.allowed() | CommandCode::ResetParameter.bit()
+        self.d.core.allowed() | self.d.models.life.allowed() | CommandCode::ResetParameter.bit()
     }
 
     async fn decide(&mut self, command: &Command, user: &Arc<str>, operator: &Arc<str>) -> Result<Answer, Refusal> {
@@ -80,16 +80,15 @@ impl Running {
     async fn change_reference(&mut self, plan: Plan, user: &Arc<str>) -> Result<Answer, Refusal> {
         let encoded = tokio::task::block_in_place(|| bundle::encode(&plan.bundle));
         let (bytes, hash) = encoded.map_err(|e| not_stored(&e.to_string()))?;
-        let record = Record::PutBlob { key: keys::bundle(&self.d.from_file.name), value: bytes.into() };
+        let record = Record::PutBlob { key: self.active_key(), value: bytes.into() };
         self.durable(record).await.map_err(|why| not_stored(&why))?;
         let core = &mut self.d.core;
         let (old, new) = (core.reference_id(plan.slot(), plan.old), core.reference_id(plan.slot(), plan.new));
         core.commit(&plan);
         let hash: Arc<str> = hash.into();
         core.name_bundle(hash.clone());
-        self.beside.bundle = describe(Some(&plan.bundle), Some(&hash));
-        self.beside.bundle_hash = hash.clone();
         self.d.bundle_hash = Some(hash);
+        self.show_bundles();
         self.save().await;
         let word = plan.kind.word();
         self.tell(EventKind::ReferenceChanged {

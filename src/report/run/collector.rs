@@ -239,7 +239,7 @@ impl Collector {
             EventKind::Contributors { .. } => 0,
             EventKind::Check { passed, .. } => 1 + u8::from(!passed),
             EventKind::Reference { .. } | EventKind::Parameter { .. } | EventKind::Buffer { .. } | EventKind::Note { .. } => 2,
-            EventKind::Command { .. } | EventKind::ReferenceChanged { .. } | EventKind::Label { .. } => 2,
+            EventKind::Command { .. } | EventKind::ReferenceChanged { .. } | EventKind::ModelChanged { .. } | EventKind::Label { .. } => 2,
             EventKind::Regime { state: RegimeState::OutOfEnvelope, .. } => 1,
             EventKind::Status { .. } | EventKind::Regime { .. } | EventKind::Refused { .. } | EventKind::Session { .. } => 0,
         }

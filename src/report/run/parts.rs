@@ -456,6 +456,9 @@ fn told(event: &Event) -> (String, String) {
         EventKind::ReferenceChanged { regime, old, new, reason, .. } => {
             ("Reference".into(), format!("{} at {}: {} → {}", html::name(reason), html::name(regime), html::name(old), html::name(new)))
         }
+        EventKind::ModelChanged { old, new, reason, .. } => {
+            ("Model".into(), format!("{}: {} → {}", html::shortened(reason, 200), html::name(old), html::name(new)))
+        }
         EventKind::Label { prediction, class, user, .. } => {
             ("Label".into(), format!("{} is class {class}, says {}", html::name(prediction), html::name(user)))
         }

@@ -108,6 +108,15 @@ impl AlarmServer {
                 made.set("ClientUserId", text(user));
                 made
             }
+            EventKind::ModelChanged { old, new: newer, hash, reason, user } => {
+                let mut made = new("ModelChangedEventType", format!("{machine}.Models"), NOTE);
+                made.set("OldVersion", text(old));
+                made.set("NewVersion", text(newer));
+                made.set("NewHash", text(hash));
+                made.set("Reason", text(reason));
+                made.set("ClientUserId", text(user));
+                made
+            }
             EventKind::Label { prediction, class, value, user, operator, .. } => {
                 let mut made = new("LabelSubmittedEventType", format!("{machine}.Label"), NOTE);
                 made.set("PredictionId", text(prediction));

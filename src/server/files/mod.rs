@@ -1,9 +1,9 @@
 //! Files over OPC UA (OPC 10000-20): the configuration, the last export of each buffer, the last full report for download; bundles
-//! for upload into the inbox.
+//! for upload.
 //!
 //! ```text
 //! Open ─▶ Source: text, node, file on disk ─▶ handle (bounded, of one session) ─▶ Read, SetPosition, Close
-//! GenerateFileForWrite ─▶ handle ─▶ Write ─▶ CloseAndCommit ─▶ bundle read and checked ─▶ inbox, Candidate
+//! GenerateFileForWrite ─▶ handle ─▶ Write ─▶ CloseAndCommit ─▶ bundle read and checked ─▶ its machine: Candidate
 //! ```
 
 mod handles;
@@ -24,15 +24,14 @@ use opcua::types::{ByteString, DataValue, NodeId, StatusCode, Variant};
 
 use self::handles::{Content, Handles, Holder};
 pub(super) use self::nodes::add;
+use super::INSTANCES;
 use super::instantiate::{join, node_id};
+use super::offer::OfferSenders;
 use super::publish::{Values, current, own};
-use super::{INSTANCES, NodeUpdate};
 use crate::config::Config;
 use crate::dataset::FOLDER as DATASETS;
 use crate::types::Scalar;
 
-/// Where uploaded bundles wait, below the data directory.
-pub(super) const INBOX: &str = "inbox";
 /// Modes of Open.
 const READ: u8 = 1;
 const ALL_MODES: u8 = 0b1111;
@@ -40,11 +39,10 @@ const ALL_MODES: u8 = 0b1111;
 /// What a file object stands for.
 pub(super) enum Target {
     Read(Source),
-    /// A TemporaryFileTransferType, its file, and the model (`Motor1.Models.Stator`) of this machine that it is for.
+    /// A TemporaryFileTransferType, its file, and the machine that it is for.
     Transfer {
         upload: Arc<str>,
         machine: usize,
-        parent: Arc<str>,
     },
     /// Opened by its transfer object only.
     Upload,
@@ -68,13 +66,14 @@ pub(super) struct Files {
     handles: Handles,
     config: Arc<Config>,
     data_dir: PathBuf,
+    offers: OfferSenders,
 }
 
 type Outputs = Result<Vec<Variant>, StatusCode>;
 
 impl Files {
-    pub(super) fn new(targets: HashMap<Arc<str>, Target>, config: Arc<Config>, data_dir: PathBuf) -> Self {
-        Self { targets, handles: Handles::default(), config, data_dir }
+    pub(super) fn new(targets: HashMap<Arc<str>, Target>, config: Arc<Config>, data_dir: PathBuf, offers: OfferSenders) -> Self {
+        Self { targets, handles: Handles::default(), config, data_dir, offers }
     }
 
     /// Whether a path is a method of a file; the others are somebody else's.
@@ -88,8 +87,8 @@ impl Files {
             Some(((path, Target::Read(source)), "Open")) => self.open(context, values, path, source, call.arguments()).await,
             Some(((_, Target::Upload), "Open")) => Err(StatusCode::BadInvalidState),
             Some(((path, Target::Read(_) | Target::Upload), name)) => self.use_open(context, values, path, name, call.arguments()).await,
-            Some(((path, Target::Transfer { upload, machine, parent }), name)) => {
-                let transfer = upload::Transfer { files: self, transfer: path, upload, machine: *machine, parent };
+            Some(((path, Target::Transfer { upload, machine }), name)) => {
+                let transfer = upload::Transfer { files: self, transfer: path, upload, machine: *machine };
                 transfer.call(context, values, name, call.arguments()).await
             }
             None => Err(StatusCode::BadMethodInvalid),
@@ -251,11 +250,6 @@ fn id(path: &str) -> Variant {
 
 fn nothing() -> Variant {
     Variant::NodeId(Box::new(NodeId::null()))
-}
-
-/// Values of a model's slot for candidates.
-fn candidate(parent: &str, values: Vec<(&str, Scalar)>) -> Vec<NodeUpdate> {
-    values.into_iter().map(|(name, value)| own(format!("{parent}.Candidate.{name}"), value)).collect()
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ fn of_machine(
         for name in ["Writable", "UserWritable"] {
             nodes.set(&join(&upload, name), true)?;
         }
-        let target = Target::Transfer { upload: Arc::clone(&upload), machine: index, parent: parent.into() };
+        let target = Target::Transfer { upload: Arc::clone(&upload), machine: index };
         targets.insert(transfer.into(), target);
         targets.insert(upload, Target::Upload);
     }

@@ -77,7 +77,7 @@ pub(in crate::store) fn storable_event(mut event: Event) -> Event {
             cut(comment);
             [prediction, user, operator].into_iter().for_each(short);
         }
-        EventKind::ReferenceChanged { reason, user, .. } => {
+        EventKind::ReferenceChanged { reason, user, .. } | EventKind::ModelChanged { reason, user, .. } => {
             cut(reason);
             short(user);
         }

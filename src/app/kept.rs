@@ -1,0 +1,90 @@
+//! The bundles of a machine as they were left.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::AppError;
+use crate::bundle::{self, Bundle, BundleLife, Candidate, Kept};
+use crate::pipeline::alarm_desk::ModelLink;
+use crate::pipeline::driver::{ModelKeeper, keys};
+use crate::server::Offer;
+use crate::store::{Record, Store, StoreError};
+use crate::types::Timestamp;
+
+/// What is kept besides the active bundle.
+pub(super) struct KeptBundles {
+    pub(super) life: BundleLife,
+    candidate: Option<Arc<Bundle>>,
+    fallback: Option<Arc<Bundle>>,
+}
+
+/// Which bundles a machine has; `None` where nobody has ever exchanged them, or what is kept cannot be read.
+pub(super) fn life(machine: &str, store: &dyn Store) -> Result<Option<BundleLife>, StoreError> {
+    Ok(store.get(&keys::life(machine))?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+impl KeptBundles {
+    /// Also the active bundle and its SHA-256 (hex). What a crash has left behind is removed.
+    pub(super) fn open(
+        machine: &Arc<str>,
+        store: &dyn Store,
+        notes: &mut Vec<String>,
+    ) -> Result<(Self, Option<Arc<Bundle>>, Option<Arc<str>>), AppError> {
+        let life = life(machine, store)?;
+        let place = life.as_ref().map_or(Some(0), |life| life.active.as_ref().map(|kept| kept.place));
+        let bytes = match place {
+            Some(place) => store.get_blob(&keys::bundle(machine, place))?,
+            None => None,
+        };
+        let read = bytes.as_ref().map(|bytes| bundle::decode(bytes).map(|(bundle, hash)| (bundle, hash, bytes.len())));
+        let read = read.transpose().map_err(|cause| AppError::Bundle { machine: machine.clone(), cause })?;
+        let mut life = life.unwrap_or_default();
+        if let (None, Some((bundle, hash, size))) = (&life.active, &read) {
+            let base = Some(&bundle.provenance.base).filter(|base| !base.is_empty()).unwrap_or(hash);
+            let size = u32::try_from(*size).unwrap_or(u32::MAX);
+            life.active = Some(Kept { place: 0, hash: base.clone(), size, received: Timestamp::EPOCH, activated: None });
+        }
+        let other = |kept: Option<&Kept>, notes: &mut Vec<String>| -> Result<Option<Arc<Bundle>>, AppError> {
+            let Some(kept) = kept else { return Ok(None) };
+            let bytes = store.get_blob(&keys::bundle(machine, kept.place))?;
+            let bundle = bytes.and_then(|bytes| bundle::decode(&bytes).ok()).map(|(bundle, _)| Arc::new(bundle));
+            if bundle.is_none() {
+                notes.push(format!("machine `{machine}`: the kept bundle {} cannot be read; it is left out", kept.version()));
+            }
+            Ok(bundle)
+        };
+        let candidate = other(life.candidate.kept(), notes)?;
+        if candidate.is_none() && life.candidate.kept().is_some() {
+            life.candidate = Candidate::Empty;
+        }
+        let fallback = other(life.fallback.as_ref(), notes)?;
+        if fallback.is_none() {
+            life.fallback = None;
+        }
+        tidy(machine, &life, store)?;
+        let (bundle, hash) = read.map(|(bundle, hash, _)| (Arc::new(bundle), hash.into())).unzip();
+        Ok((Self { life, candidate, fallback }, bundle, hash))
+    }
+
+    /// For the driver; and for the alarm desk.
+    pub(super) fn keeper(self, offers: mpsc::Receiver<Offer>) -> (ModelKeeper, ModelLink) {
+        let Self { life, candidate, fallback } = self;
+        let (flags, shown) = watch::channel(0);
+        let seen = Arc::new(Notify::new());
+        let link = ModelLink { flags: shown, seen: seen.clone() };
+        (ModelKeeper { life, candidate, fallback, offers, flags, seen, unscored: false }, link)
+    }
+}
+
+/// Removes bundles and states that nothing names.
+fn tidy(machine: &str, life: &BundleLife, store: &dyn Store) -> Result<(), StoreError> {
+    let mut named: Vec<String> = life.places().map(|place| keys::bundle(machine, place)).collect();
+    named.push(keys::state(machine, life.generation));
+    for prefix in [keys::bundles(machine), keys::states(machine)] {
+        for key in store.keys(&prefix)?.into_iter().filter(|key| !named.contains(key)) {
+            store.apply(Record::Remove { key })?;
+        }
+    }
+    Ok(())
+}

@@ -6,7 +6,7 @@
 //! stop:  token ─▶ sources close their sessions, drivers save, server closes, writer flushes; then joined, with a deadline
 //! ```
 //! Channels (all bounded): samples 8,192 a machine (full: counted, the next sample says Overflow); records 8,192 (full: lost and
-//! counted); updates 16 batches (full: latched in the driver); commands and alarm requests 16 (full: the client waits); audit 256
+//! counted); updates 16 batches and 2 a machine (full: latched in the driver); commands and alarm requests 16 (full: the client waits); audit 256
 //! (full: not listed); events 1,024 (slow listeners lose the oldest); notices of alarms and events 256 (full: the alarm desk waits).
 
 mod kept;
@@ -150,7 +150,8 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
     let stop = CancellationToken::new();
     let (notices, notices_rx) = mpsc::channel(NOTICES);
     let (alarm_requests, alarm_requests_rx) = mpsc::channel(COMMANDS);
-    let (updates, updates_rx) = mpsc::channel(UPDATES);
+    // All machines may have something to say at once.
+    let (updates, updates_rx) = mpsc::channel(UPDATES + 2 * config.machines.len());
     let (commands, commands_rx) = mpsc::channel(COMMANDS);
     let (audit, audit_rx) = mpsc::channel(AUDIT);
     let writer = StoreWriter::spawn(store.clone(), RECORDS);

@@ -213,7 +213,8 @@ async fn watch_story(args: &DemoArgs, app: &mut App, plc: &RunningPlc, screen: &
 /// The demo's operator: after a repair the collected data counts as fetched.
 async fn release_buffers(app: &App, screen: &mut Screen) {
     let verdict = app.verdicts[0].borrow().clone();
-    for (slot, _) in verdict.buffers.iter().enumerate().filter(|(_, b)| b.state == BufferState::Ready) {
+    let full = |state| matches!(state, BufferState::Ready | BufferState::Exported | BufferState::Acknowledged);
+    for (slot, _) in verdict.buffers.iter().enumerate().filter(|(_, b)| full(b.state)) {
         let (reply, answer) = oneshot::channel();
         let command = Command::ReleaseBuffer { slot: Some(slot as u16), dataset: "".into(), comment: "".into() };
         let (target, user, operator) = (screen.machine.name.clone(), "demo".into(), "".into());

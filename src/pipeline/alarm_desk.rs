@@ -427,7 +427,7 @@ fn tell_models(models: &[ModelLink], scope: Scope, bits: u16) {
 
 /// Bits that are no alarms.
 fn flags(verdict: &Verdict) -> u16 {
-    let ready = |b: &crate::types::BufferReport| matches!(b.state, BufferState::Ready | BufferState::Exported);
+    let ready = |b: &crate::types::BufferReport| matches!(b.state, BufferState::Ready | BufferState::Exporting | BufferState::Exported);
     let full = |b: &crate::types::BufferReport| ready(b) && b.rows >= b.target_rows;
     let any = |f: &dyn Fn(&crate::types::BufferReport) -> bool| verdict.buffers.iter().any(f);
     (if any(&ready) { BUFFER_READY } else { 0 }) | (if any(&full) { BUFFER_FULL } else { 0 })

@@ -13,8 +13,9 @@ from test_files import download
 EXPORT, ACKNOWLEDGE, RELEASE = 11, 12, 13
 READY, EXPORTED, ACKNOWLEDGED = 2, 4, 5
 NEVER = ua.Variant(datetime(1601, 1, 1), ua.VariantType.DateTime)
-ROWS = 200
-SPEED = 40
+ROWS = 100
+# Slow enough that the story does not release buffers meanwhile.
+SPEED = 20
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def collected(client, buffer):
 
 
 def test_from_collecting_to_released_by_methods(learned, client):
-    buffer = "Motor1.Buffers.B03"
+    buffer = "Motor1.Buffers.B04"
     refused(ua.StatusCodes.BadInvalidState, lambda: call(client, f"{buffer}.ExportBuffer", text(""), NEVER, NEVER))
     dataset = collected(client, buffer)
     assert offered(client, EXPORT)
@@ -75,7 +76,7 @@ def test_from_collecting_to_released_by_methods(learned, client):
 
 
 def test_the_same_by_variables_and_again_in_another_format(client):
-    buffer = "Motor1.Buffers.B02"
+    buffer = "Motor1.Buffers.B03"
     dataset = collected(client, buffer)
     assert request(client, EXPORT, dataset, 0.0, 7) == DONE
     assert (read(client, f"{COMMAND}.AckId"), read(client, f"{COMMAND}.Progress")) == (7, 100)
@@ -100,7 +101,7 @@ def test_the_same_by_variables_and_again_in_another_format(client):
 
 
 def test_what_cannot_be_exported_is_refused_and_nothing_is_lost(client):
-    buffer = "Motor1.Buffers.B01"
+    buffer = "Motor1.Buffers.B02"
     dataset = collected(client, buffer)
     export = f"{buffer}.ExportBuffer"
     refused(ua.StatusCodes.BadInvalidArgument, lambda: call(client, export, text("xlsx"), NEVER, NEVER))

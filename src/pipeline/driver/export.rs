@@ -108,11 +108,9 @@ impl Running {
     }
 
     pub(super) fn show_progress(&mut self) {
-        // What can't be sent now is sent with the next.
-        if let Ok(permit) = self.d.updates.clone().try_reserve()
-            && let Some(percent) = self.exports.news()
-        {
-            permit.send(vec![self.progress(percent)]);
+        if let Some(percent) = self.exports.news() {
+            // Where the server is behind, the next one does.
+            let _ = self.d.updates.try_send(vec![self.progress(percent)]);
         }
     }
 

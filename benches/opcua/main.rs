@@ -1,0 +1,48 @@
+//! The OPC UA server as clients see it. `cargo bench --bench opcua [-- server-load | load | history | download | parameter]`
+//!
+//! ```text
+//! plc (Modbus: each read gives the next number) ─▶ gateway (sources, drivers, store, server) ─▶ clients (async-opcua)
+//! ```
+//! Each of the three is a process of its own (this program under other names), and only the gateway's CPU time and memory are told.
+//! Times of the wall clock share the computer with clients and PLC, and with whatever else runs.
+
+mod client;
+mod files;
+mod gateway;
+mod load;
+mod parameter;
+mod plc;
+mod process;
+mod server;
+
+use std::env;
+
+type Case = fn(&tokio::runtime::Runtime);
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    match arguments.as_slice() {
+        ["plc"] => runtime.block_on(plc::serve()),
+        ["gateway", config, data_dir] => runtime.block_on(gateway::serve(config.as_ref(), data_dir.as_ref())),
+        ["server", config, data_dir] => runtime.block_on(server::serve(config.as_ref(), data_dir.as_ref())),
+        ["subscribe", endpoint, sessions, seconds, security] => {
+            let number = |text: &str| text.parse::<usize>().expect("a number");
+            runtime.block_on(load::subscribe(endpoint, number(sessions), number(seconds) as u64, security));
+        }
+        wanted => {
+            let cases: [(&str, Case); 5] = [
+                ("server-load", load::of_server),
+                ("load", load::of_gateway),
+                ("history", files::history),
+                ("download", files::download),
+                ("parameter", parameter::run),
+            ];
+            for (name, case) in cases.iter().filter(|(name, _)| wanted.is_empty() || wanted.contains(name)) {
+                println!("== {name}");
+                case(&runtime);
+            }
+        }
+    }
+}

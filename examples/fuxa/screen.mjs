@@ -86,7 +86,8 @@ function chart(name, title, minutes, lines, x, y, width, height) {
     charts.push({ id, name: title, lines: lines.map(({ tag: line, ...rest }) => ({
         device: 'driftgate', id: line, name: tags[line].name, yaxis: 1, lineWidth: 2, spanGaps: false, lineInterpolation: 0, ...rest })) });
     const grid = { show: true, width: 1 };
-    const axes = [{ grid, ticks: {}, size: 30 }, { grid, ticks: {}, scale: '1', size: 50 }, { grid: { show: false }, ticks: {}, side: 1, scale: '2', size: 50 }];
+    // The gap moves FUXA's own label "Time", which would stand over the dates, out of the picture.
+    const axes = [{ grid, ticks: {}, size: 30, labelGap: 60 }, { grid, ticks: {}, scale: '1', size: 50 }, { grid: { show: false }, ticks: {}, side: 1, scale: '2', size: 50 }];
     const options = {
         fontFamily: 'Roboto-Regular', titleHeight: 0, legendFontSize: 12, axisLabelFontSize: 12, legendMode: 'never', colorBackground: 'rgba(0,0,0,0)',
         legendBackground: 'rgba(0,0,0,0)', axisLineColor: COLOUR.edge, axisLabelColor: COLOUR.soft, gridLineColor: '#dde2e5',

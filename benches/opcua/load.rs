@@ -122,7 +122,8 @@ async fn subscribe_to_all(session: &Session, seen: &Arc<Seen>) {
             seen.skipped.fetch_add((number + 0x1_0000 - before - 1) % 0x1_0000, Ordering::Relaxed);
         }
     });
-    let subscription = session.create_subscription(Duration::from_millis(50), 100, 10, 0, 0, true, callback).await.expect("a subscription");
+    let subscription =
+        session.create_subscription(Duration::from_millis(100), 100, 10, 0, 0, true, callback).await.expect("a subscription");
     for (block, paths) in paths.chunks(1_000).enumerate() {
         let items = paths.iter().zip(block as u32 * 1_000 + 1..).map(|(path, handle)| MonitoredItemCreateRequest {
             item_to_monitor: ReadValueId { node_id: node(path), attribute_id: AttributeId::Value as u32, ..ReadValueId::default() },

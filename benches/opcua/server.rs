@@ -42,6 +42,7 @@ pub async fn serve(config: &Path, data_dir: &Path) {
         open_on: None,
         updates: changes,
         commands,
+        offers: Vec::new().into(),
         store: Arc::new(MemoryStore::new(&config.store, config.machines.len())),
         records,
         alarms,

@@ -428,6 +428,7 @@ fn parameters(config: &MachineConfig, from_file: &MachineConfig) -> Vec<Paramete
         min: t.min,
         max: t.max,
         unit: t.unit,
+        allowed: t.allowed,
         description: t.description,
     };
     tunable::tunables(from_file).into_iter().map(of).collect()

@@ -177,8 +177,12 @@ pub struct AlarmState {
     /// Of the last reported change.
     pub event_id: EventId,
     pub detail: Detail,
-    /// Event ids by which the present state can be acknowledged: all since it became worse.
+    /// Event ids by which the present state can be acknowledged: those that told of a state as bad as this one, since the last
+    /// acknowledgement.
     valid: VecDeque<EventId>,
+    /// Event ids since the last acknowledgement, with the severity that each told of. Not kept: after a restart only `valid` holds.
+    #[serde(skip)]
+    told: VecDeque<(EventId, u16)>,
 }
 
 impl AlarmState {
@@ -212,7 +216,28 @@ impl AlarmState {
             event_id: EventId::default(),
             detail: Detail::default(),
             valid: VecDeque::new(),
+            told: VecDeque::new(),
         }
+    }
+
+    /// It becomes worse, or comes back: who has seen something as bad, and nobody has acknowledged that, has seen this, too.
+    fn worsen(&mut self, severity: u16) {
+        if self.acked {
+            self.told.clear();
+        }
+        let told = self.told.iter().filter(|(_, of)| *of >= severity);
+        self.valid = told.map(|(event, _)| *event).collect();
+    }
+
+    fn tell(&mut self, event: EventId) {
+        if self.valid.len() == Self::VALID {
+            self.valid.pop_front();
+        }
+        if self.told.len() == Self::VALID {
+            self.told.pop_front();
+        }
+        self.valid.push_back(event);
+        self.told.push_back((event, self.severity));
     }
 }
 
@@ -258,7 +283,7 @@ impl Alarm {
                     s.active_changed = time;
                 }
                 if worse {
-                    s.valid.clear();
+                    s.worsen(*severity);
                     let acked = !self.spec.kind.needs_acknowledgement();
                     if acked != s.acked {
                         (s.acked, s.acked_changed) = (acked, time);
@@ -282,10 +307,7 @@ impl Alarm {
     pub(super) fn report(&mut self, event: EventId, time: Timestamp) {
         let s = &mut self.state;
         (s.event_id, s.time) = (event, time);
-        if s.valid.len() == AlarmState::VALID {
-            s.valid.pop_front();
-        }
-        s.valid.push_back(event);
+        s.tell(event);
     }
 
     pub(super) fn acknowledge(&mut self, time: Timestamp) {
@@ -302,6 +324,7 @@ impl Alarm {
             self.latest = latest;
         } else {
             s.valid.clear();
+            s.told.clear();
             (s.active, s.active_changed) = (false, time);
             (s.acked, s.acked_changed) = (true, time);
         }

@@ -87,6 +87,25 @@ fn ids_are_the_published_ones() {
 }
 
 #[test]
+fn an_id_that_told_of_something_as_bad_stays_valid_until_it_is_used() {
+    let mut b = Bench::new();
+    b.drift(DriftStatus::Warning);
+    let warning = b.state(DRIFT).event_id;
+    b.drift(DriftStatus::Drift);
+    let drift = b.state(DRIFT).event_id;
+    // Over and back again, before the operator's answer has arrived: nothing is worse than what was seen.
+    b.drift(DriftStatus::OK);
+    b.drift(DriftStatus::Warning);
+    b.drift(DriftStatus::Drift);
+    assert_eq!(b.acknowledge(DRIFT, warning), Err(AlarmError::EventUnknown), "a warning does not tell of a drift");
+    assert_eq!(b.acknowledge(DRIFT, drift), Ok(()));
+    // What comes after an acknowledgement is new.
+    b.drift(DriftStatus::OK);
+    b.drift(DriftStatus::Drift);
+    assert_eq!(b.acknowledge(DRIFT, drift), Err(AlarmError::EventUnknown));
+}
+
+#[test]
 fn a_drift_becomes_worse_is_seen_and_ends() {
     let mut b = Bench::new();
     assert!(b.drift(DriftStatus::Warning));

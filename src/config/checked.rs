@@ -377,6 +377,8 @@ pub struct ModelConfig {
     pub fault_rows: u16,
     /// An activated model that nobody confirms within it is rolled back; default 1 h.
     pub confirmation_timeout: Duration,
+    /// Expected upper bound of an inference; `None`: none. Default 100 ms.
+    pub latency_budget: Option<std::time::Duration>,
     pub prediction_drift: MonitorConfig,
     /// `None` where nobody says what was true.
     pub performance: Option<PerformanceConfig>,
@@ -471,4 +473,29 @@ pub struct BufferConfig {
     pub target_rows: u32,
     /// Rows from before the first warning that belong to it; default 200.
     pub rows_before: u32,
+    /// How an export is written that names no format; default Parquet.
+    pub export_format: ExportFormat,
+}
+
+/// What kind of file an export is.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum ExportFormat {
+    #[default]
+    Parquet,
+    Csv,
+}
+
+impl ExportFormat {
+    /// As it is written in files and parameters.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// `None` for another word.
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Parquet, Self::Csv].into_iter().find(|f| f.name() == name)
+    }
 }

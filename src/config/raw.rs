@@ -2,7 +2,7 @@
 //!
 //! The doc comments and samples below are the text of `configs/full.toml` (see `document`).
 
-use super::checked::{LabelValue, RegisterType, Security, WordOrder};
+use super::checked::{ExportFormat, LabelValue, RegisterType, Security, WordOrder};
 use super::read::{FromToml, Item, Key, Notes, Sample, Section, Span, join, words};
 use crate::drift::Test;
 use crate::drift::calibrate::Budget;
@@ -322,6 +322,8 @@ section! {
         fault_rows: u16 = Default("5");
         /// A newly activated model that nobody confirms within this time is rolled back; 1 s to 30 days.
         confirmation_timeout: Span = Default(r#""1h""#);
+        /// Longest time that an inference should take; 0s (none) to 60s. Beyond it the machine's health is Degraded.
+        latency_budget: Span = Default(r#""100ms""#);
         prediction_drift: RawMonitor = Table;
         label: RawLabel = Table;
         performance_drift: RawPerformance = Table;
@@ -441,6 +443,8 @@ section! {
         target_rows: u32 = Default("1000");
         /// Rows from before the first warning that belong to it; 0 to 1,000,000.
         rows_before: u32 = Default("200");
+        /// How an export is written that names no format: `parquet` or `csv`.
+        export_format: ExportFormat = Default(r#""parquet""#);
     }
 }
 
@@ -484,6 +488,7 @@ words!(
     "range" => CheckWord::Range, "missing_share" => CheckWord::MissingShare, "mean_in_band" => CheckWord::MeanInBand,
     "drifted_share" => CheckWord::DriftedShare,
 );
+words!(ExportFormat, "format", "parquet" => ExportFormat::Parquet, "csv" => ExportFormat::Csv);
 words!(Kind, "kind of model", "isolation_forest" => Kind::IsolationForest, "kmeans" => Kind::KMeans);
 words!(
     Statistic, "feature",

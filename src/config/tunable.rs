@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::bounds::{self, Bound};
 use super::check::{hop_fault, learn_fault, threshold_range};
 use super::fault::did_you_mean;
-use super::{MachineConfig, MonitorConfig};
+use super::{ExportFormat, MachineConfig, MonitorConfig};
+use crate::drift::calibrate::Budget;
 use crate::drift::{Test, performance};
 use crate::types::{Scalar, ScalarKind};
 
@@ -27,6 +28,8 @@ pub struct Tunable {
     pub min: Option<f64>,
     pub max: Option<f64>,
     pub unit: &'static str,
+    /// Of a text: the only ones, where not any will do.
+    pub allowed: &'static [&'static str],
     pub description: &'static str,
     parameter: Parameter,
 }
@@ -38,10 +41,13 @@ enum Parameter {
     /// Of the model with this index.
     ScoreThreshold(usize),
     ConfirmationTimeout(usize),
+    /// Of the model with this index.
+    LatencyBudget(usize),
     MinReferenceRows,
     FreezeAfterLearning,
     AutoLearnNewRegime,
     TargetRows,
+    ExportFormat,
     /// Of the check with this index.
     CheckLimit(usize),
     ReportInterval,
@@ -65,6 +71,7 @@ enum MonitorParameter {
     ConsecutiveLimit,
     /// Of the test with this index: T1 is 0.
     Threshold(usize),
+    Budget,
 }
 
 /// Why a parameter was not changed. The text is ASCII unless the value is not, for panels.
@@ -89,6 +96,8 @@ const HOUR: f64 = 3600.0;
 
 /// Retraining buffers of a machine; they share one target.
 const BUFFER_SLOTS: usize = 4;
+
+const FORMATS: [&str; 2] = [ExportFormat::Parquet.name(), ExportFormat::Csv.name()];
 
 /// All parameters of a machine, in the order of its nodes.
 pub fn tunables(machine: &MachineConfig) -> Vec<Tunable> {
@@ -128,6 +137,14 @@ pub fn tunables(machine: &MachineConfig) -> Vec<Tunable> {
             "s",
             "An activated model that nobody confirms within it is rolled back",
         ));
+        list.push(Tunable::new(
+            format!("{path}.Inference.LatencyBudget"),
+            Parameter::LatencyBudget(i),
+            ScalarKind::F64,
+            Some((0.0, bounds::LATENCY_BUDGET.max.as_secs_f64() * 1e3)),
+            "ms",
+            "Longest time that an inference should take; beyond it the machine's health is Degraded; 0: any",
+        ));
         list.extend(monitor(&model.prediction_drift, Watch::Prediction(i), &format!("{path}.PredictionDrift")));
         if let Some(performance) = &model.performance {
             list.extend(monitor(&performance.drift, Watch::Performance(i), &format!("{path}.PerformanceDrift")));
@@ -153,6 +170,17 @@ pub fn tunables(machine: &MachineConfig) -> Vec<Tunable> {
         "Hours between two full reports; 0: none is made",
     ));
     for slot in 1..=BUFFER_SLOTS {
+        let mut format = Tunable::new(
+            format!("{name}.Buffers.B{slot:02}.ExportFormat"),
+            Parameter::ExportFormat,
+            ScalarKind::Text,
+            None,
+            "",
+            "How an export is written that names no format; one value for all slots",
+        );
+        format.allowed = &FORMATS;
+        format.kept_as = format!("{name}.Buffers.B01.ExportFormat").into();
+        list.push(format);
         let mut target = rows(
             format!("{name}.Buffers.B{slot:02}.TargetRows"),
             Parameter::TargetRows,
@@ -242,7 +270,7 @@ impl Tunable {
     ) -> Self {
         let path: Arc<str> = path.into();
         let (min, max) = range.unzip();
-        Self { kept_as: path.clone(), path, kind, min, max, unit, description, parameter }
+        Self { kept_as: path.clone(), path, kind, min, max, unit, allowed: &[], description, parameter }
     }
 
     /// The value in use. The machine must have what the list was made for.
@@ -254,6 +282,8 @@ impl Tunable {
             Parameter::TargetRows => Scalar::U32(machine.buffers.target_rows),
             Parameter::CheckLimit(check) => Scalar::F64(machine.checks[check].limit),
             Parameter::ReportInterval => Scalar::F64(machine.report.interval.map_or(0.0, |i| i.as_secs_f64() / HOUR)),
+            Parameter::ExportFormat => machine.buffers.export_format.name().into(),
+            Parameter::LatencyBudget(model) => Scalar::F64(machine.models[model].latency_budget.map_or(0.0, |b| b.as_secs_f64() * 1e3)),
             Parameter::ScoreThreshold(model) => Scalar::F64(machine.models[model].score_threshold.unwrap_or(0.0)),
             Parameter::ConfirmationTimeout(model) => Scalar::F64(machine.models[model].confirmation_timeout.as_secs_f64()),
             Parameter::Monitor(watch, parameter) => {
@@ -263,6 +293,7 @@ impl Tunable {
                     MonitorParameter::WindowRows => Scalar::U32(monitor.window_rows),
                     MonitorParameter::Hop => Scalar::U32(monitor.hop),
                     MonitorParameter::ConsecutiveLimit => Scalar::U16(monitor.consecutive_limit),
+                    MonitorParameter::Budget => Scalar::Text(monitor.budget.map_or_else(String::new, |b| b.to_string()).into()),
                     MonitorParameter::Threshold(test) => {
                         let test = &monitor.tests[test];
                         Scalar::F64(test.threshold.unwrap_or(watch.default_threshold(test.metric, machine)))
@@ -283,6 +314,10 @@ impl Tunable {
             (Parameter::ReportInterval, Scalar::F64(v)) => {
                 machine.report.interval = (*v > 0.0).then(|| Duration::from_secs_f64(*v * HOUR));
             }
+            (Parameter::ExportFormat, Scalar::Text(v)) => machine.buffers.export_format = ExportFormat::of(v).unwrap_or_default(),
+            (Parameter::LatencyBudget(model), Scalar::F64(v)) => {
+                machine.models[model].latency_budget = (*v > 0.0).then(|| Duration::from_secs_f64(*v / 1e3));
+            }
             (Parameter::ScoreThreshold(model), Scalar::F64(v)) => machine.models[model].score_threshold = (*v != 0.0).then_some(*v),
             (Parameter::ConfirmationTimeout(model), Scalar::F64(v)) => {
                 machine.models[model].confirmation_timeout = Duration::from_secs_f64(*v)
@@ -294,6 +329,7 @@ impl Tunable {
                     (MonitorParameter::WindowRows, Scalar::U32(v)) => monitor.window_rows = *v,
                     (MonitorParameter::Hop, Scalar::U32(v)) => monitor.hop = *v,
                     (MonitorParameter::ConsecutiveLimit, Scalar::U16(v)) => monitor.consecutive_limit = *v,
+                    (MonitorParameter::Budget, Scalar::Text(v)) => monitor.budget = v.parse().ok(),
                     (MonitorParameter::Threshold(test), Scalar::F64(v)) => monitor.tests[test].threshold = Some(*v),
                     _ => {}
                 }
@@ -328,6 +364,9 @@ impl Tunable {
     }
 
     fn check_range(&self, value: &Scalar) -> Result<(), TunableError> {
+        if let Scalar::Text(text) = value {
+            return self.check_text(text);
+        }
         let (Some(min), Some(max), Some(number)) = (self.min, self.max, value.number()) else {
             return Ok(());
         };
@@ -336,6 +375,20 @@ impl Tunable {
             return Ok(());
         }
         Err(TunableError::OutOfRange(format!("{}: out of range: `{value}`; from {} to {}", self.path, plain(min), plain(max))))
+    }
+
+    fn check_text(&self, text: &str) -> Result<(), TunableError> {
+        let refuse = |why: String| Err(TunableError::OutOfRange(format!("{}: {why}", self.path)));
+        match self.parameter {
+            Parameter::Monitor(_, MonitorParameter::Budget) if !text.is_empty() => match text.parse::<Budget>() {
+                Ok(_) => Ok(()),
+                Err(why) => refuse(format!("{why}; empty: none")),
+            },
+            _ if !self.allowed.is_empty() && !self.allowed.contains(&text) => {
+                refuse(format!("none of {}: `{text}`", self.allowed.join(", ")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the changed machine is consistent.
@@ -430,6 +483,18 @@ fn monitor(monitor: &MonitorConfig, watch: Watch, path: &str) -> Vec<Tunable> {
             "Evaluations in a row with all tests exceeded that make a drift",
         ),
     ];
+    // Errors are held against labels; nothing of them is calibrated.
+    if !matches!(watch, Watch::Performance(_)) {
+        list.push(Tunable::new(
+            format!("{path}.Budget"),
+            parameter(MonitorParameter::Budget),
+            ScalarKind::Text,
+            None,
+            "",
+            "False alarms accepted, as `1 per 30d` or `1 per 10000 evaluations`; empty: none. Thresholds are calibrated for it at the next \
+             training; EffectiveValue is the one that those in use keep",
+        ));
+    }
     for (i, test) in monitor.tests.iter().enumerate() {
         let description = if test.metric.is_p_value() {
             "p-value below which the test is exceeded"
@@ -503,10 +568,15 @@ mod tests {
         let mut paths: Vec<&str> = list.iter().map(|t| &*t.path).collect();
         paths.sort_unstable();
         let expected = [
+            "Motor1.Buffers.B01.ExportFormat",
             "Motor1.Buffers.B01.TargetRows",
+            "Motor1.Buffers.B02.ExportFormat",
             "Motor1.Buffers.B02.TargetRows",
+            "Motor1.Buffers.B03.ExportFormat",
             "Motor1.Buffers.B03.TargetRows",
+            "Motor1.Buffers.B04.ExportFormat",
             "Motor1.Buffers.B04.TargetRows",
+            "Motor1.Drift.DataDrift.Budget",
             "Motor1.Drift.DataDrift.ConsecutiveLimit",
             "Motor1.Drift.DataDrift.Enabled",
             "Motor1.Drift.DataDrift.Hop",
@@ -514,12 +584,14 @@ mod tests {
             "Motor1.Drift.DataDrift.T2.Threshold",
             "Motor1.Drift.DataDrift.WindowRows",
             "Motor1.Models.Stator.ConfirmationTimeout",
+            "Motor1.Models.Stator.Inference.LatencyBudget",
             "Motor1.Models.Stator.Inference.ScoreThreshold",
             "Motor1.Models.Stator.PerformanceDrift.ConsecutiveLimit",
             "Motor1.Models.Stator.PerformanceDrift.Enabled",
             "Motor1.Models.Stator.PerformanceDrift.Hop",
             "Motor1.Models.Stator.PerformanceDrift.T1.Threshold",
             "Motor1.Models.Stator.PerformanceDrift.WindowRows",
+            "Motor1.Models.Stator.PredictionDrift.Budget",
             "Motor1.Models.Stator.PredictionDrift.ConsecutiveLimit",
             "Motor1.Models.Stator.PredictionDrift.Enabled",
             "Motor1.Models.Stator.PredictionDrift.Hop",
@@ -539,6 +611,8 @@ mod tests {
             Scalar::Bool(v) => Scalar::Bool(!v),
             Scalar::U16(v) => Scalar::U16(v + 1),
             Scalar::U32(v) => Scalar::U32(v + 1),
+            Scalar::Text(_) if tunable.path.ends_with("Budget") => "1 per 7d".into(),
+            Scalar::Text(_) => "csv".into(),
             Scalar::F64(v) if tunable.unit == "h" => Scalar::F64(v + 0.5),
             Scalar::F64(v) => Scalar::F64(v + 0.01),
             other => panic!("{other:?}"),
@@ -637,11 +711,28 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_checked() {
+        let machine = machine();
+        let (budget, format) = ("Motor1.Drift.DataDrift.Budget", "Motor1.Buffers.B02.ExportFormat");
+        let written = check(&machine, budget, &"2 per 10000 evaluations".into()).unwrap();
+        assert_eq!(read(&written, budget), Some("2 per 10000 evaluations".into()));
+        assert_eq!(check(&written, budget, &"".into()).unwrap(), machine, "empty is none");
+        for (path, wrong, hint) in [(budget, "often", "1 per 30d"), (budget, "1 per 0d", "1 per 30d"), (format, "xlsx", "parquet, csv")] {
+            match check(&machine, path, &wrong.into()) {
+                Err(TunableError::OutOfRange(text)) => {
+                    assert!(text.contains(wrong) && text.contains(hint) && text.contains(path), "{text}")
+                }
+                other => panic!("{wrong}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn buffers_share_one_target() {
         let machine = machine();
         let changed = check(&machine, "Motor1.Buffers.B03.TargetRows", &Scalar::U32(77)).unwrap();
         assert_eq!(read(&changed, "Motor1.Buffers.B01.TargetRows"), Some(Scalar::U32(77)));
-        let kept: Vec<_> = tunables(&machine).into_iter().filter(|t| t.path.contains("Buffers")).map(|t| t.kept_as).collect();
+        let kept: Vec<_> = tunables(&machine).into_iter().filter(|t| t.path.contains("TargetRows")).map(|t| t.kept_as).collect();
         assert!(kept.iter().all(|k| &**k == "Motor1.Buffers.B01.TargetRows"));
     }
 }

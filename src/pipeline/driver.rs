@@ -277,6 +277,8 @@ impl Running {
         self.beside.report.clone_from(self.reports.view());
         self.beside.allowed = self.allowed();
         self.beside.labels = self.d.core.labels();
+        self.beside.unlabelled = self.d.core.unlabelled();
+        self.beside.budgets = budgets(self.d.core.config(), self.d.core.bundle());
         self.beside.latency = (self.latencies.last, self.latencies.p99());
         let states = self.d.sources.iter().map(|s| {
             let s = s.borrow();
@@ -425,6 +427,16 @@ fn delays(config: &MachineConfig, bundle: Option<&Arc<Bundle>>) -> Vec<Arc<str>>
     let of = |calibration: Option<&Calibration>| calibration.map_or_else(|| "not calibrated".into(), |c| c.delay_text().into());
     let models = config.models.iter().map(|m| of(bundle.model(&m.name).and_then(|m| m.prediction_drift.as_ref())));
     std::iter::once(of(bundle.data_drift.as_ref())).chain(models).collect()
+}
+
+/// The false-alarm budgets that the thresholds in use keep; one that was written later waits for the next training.
+fn budgets(config: &MachineConfig, bundle: Option<&Arc<Bundle>>) -> Vec<String> {
+    let of = |calibration: Option<&Calibration>| match calibration.map(|c| &c.answer) {
+        Some(Answer::Thresholds(calibrated)) => calibrated.budget.to_string(),
+        _ => String::new(),
+    };
+    let models = config.models.iter().map(|m| of(bundle.and_then(|b| b.model(&m.name)).and_then(|m| m.prediction_drift.as_ref())));
+    std::iter::once(of(bundle.and_then(|b| b.data_drift.as_ref()))).chain(models).collect()
 }
 
 /// The worse, the larger.

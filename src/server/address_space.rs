@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use opcua::nodes::NodeBase;
 use opcua::server::address_space::AddressSpace;
-use opcua::types::{DataTypeId, DateTime, ExtensionObject, LocalizedText, NamespaceMap, ObjectId, Range};
+use opcua::types::{DataTypeId, DateTime, ExtensionObject, LocalizedText, NamespaceMap, ObjectId, Range, UAString};
 
 use super::alarms::{self, AlarmNodes};
 use super::commands::{self, MethodInfo};
@@ -21,7 +21,8 @@ use super::units::engineering_units;
 use super::{INSTANCES, INSTANCES_URI, ParameterSpec, ServerError, TYPES, TYPES_URI, files, nodeset};
 use crate::alarm::AlarmSpec;
 use crate::config::{
-    Conditioning, Config, MachineConfig, ModelConfig, MonitorConfig, Origin, SettingConfig, SignalConfig, SourceConfig, SourceKind,
+    Conditioning, Config, FaultWhen, LabelValue, MachineConfig, ModelConfig, MonitorConfig, Origin, SettingConfig, SignalConfig,
+    SourceConfig, SourceKind,
 };
 use crate::types::{DriftKind, GATEWAY, Scalar, ScalarKind};
 use crate::wire::opcua::from_scalar;
@@ -119,6 +120,10 @@ fn gateway(nodes: &mut Instantiator<'_>, config: &Config) -> Result<(), ServerEr
     nodes.set("Gateway.MachinesTotal", u16::try_from(config.machines.len()).unwrap_or(u16::MAX))?;
     nodes.set("Gateway.Configuration.Hash", config.hash.as_str())?;
     nodes.set("Gateway.Configuration.RestartPending", false)?;
+    for name in ["LastErrorText", "LastChangedBy"] {
+        nodes.set(&join("Gateway.Configuration", name), "")?;
+    }
+    nodes.set("Gateway.BuildId", option_env!("DRIFTGATE_BUILD_ID").unwrap_or("local build"))?;
     nodes.set("Gateway.Configuration.Revision", 0u32)
 }
 
@@ -150,6 +155,7 @@ fn add_machine(nodes: &mut Instantiator<'_>, config: &Config, machine: &MachineC
         add_setting(nodes, config, path, setting)?;
     }
     add_regimes(nodes, machine)?;
+    nodes.set(&join(path, "Label.ClassNames"), class_names(machine))?;
     for model in &machine.models {
         add_model(nodes, path, model)?;
     }
@@ -220,6 +226,16 @@ fn set_origin(nodes: &mut Instantiator<'_>, config: &Config, path: &str, origin:
     nodes.set(&join(path, "SourceName"), source)
 }
 
+/// What the classes of a label mean: `2=fault;3=fault;other=healthy`.
+fn class_names(machine: &MachineConfig) -> String {
+    let listed = machine.labels().find_map(|label| match &label.fault {
+        FaultWhen::Listed(values) => Some(values.iter().filter_map(|v| if let LabelValue::Number(n) = v { Some(*n) } else { None })),
+        FaultWhen::Positive | FaultWhen::Outside(..) => None,
+    });
+    let faults: String = listed.into_iter().flatten().map(|class| format!("{class}=fault;")).collect();
+    if faults.is_empty() { "0=healthy;1=fault".into() } else { format!("{faults}other=healthy") }
+}
+
 fn add_regimes(nodes: &mut Instantiator<'_>, machine: &MachineConfig) -> Result<(), ServerError> {
     let regimes = join(&machine.name, "Regimes");
     nodes.optional(&regimes, "RegimeSetType", "EnvelopeDistance")?;
@@ -273,7 +289,8 @@ fn add_parameter(nodes: &mut Instantiator<'_>, spec: &ParameterSpec) -> Result<(
 
     let unit = (!spec.unit.is_empty()).then_some("EngineeringUnits");
     let limits = spec.min.map(|_| "MinValue").into_iter().chain(spec.max.map(|_| "MaxValue"));
-    for name in PARAMETER_DETAILS.into_iter().chain(limits).chain(unit) {
+    let allowed = (!spec.allowed.is_empty()).then_some("AllowedValues");
+    for name in PARAMETER_DETAILS.into_iter().chain(limits).chain(unit).chain(allowed) {
         nodes.optional(path, "ConfigParameterType", name)?;
     }
     for name in ["EffectiveValue", "DefaultValue"] {
@@ -287,6 +304,14 @@ fn add_parameter(nodes: &mut Instantiator<'_>, spec: &ParameterSpec) -> Result<(
     nodes.set(&join(path, "LastErrorText"), "")?;
     for (name, limit) in [("MinValue", spec.min), ("MaxValue", spec.max)] {
         limit.map_or(Ok(()), |limit| nodes.set(&join(path, name), limit))?;
+    }
+    if allowed.is_some() {
+        let texts: Vec<UAString> = spec.allowed.iter().map(|text| UAString::from(*text)).collect();
+        nodes.set(&join(path, "AllowedValues"), texts)?;
+    }
+    if path.ends_with(".Budget") {
+        // What the thresholds in use were calibrated for: the view says it.
+        nodes.unfollow(path);
     }
     if unit.is_some() {
         nodes.set(&join(path, "EngineeringUnits"), engineering_units(spec.unit))?;

@@ -62,6 +62,7 @@ pub(super) fn parameters() -> Vec<ParameterSpec> {
         value,
         min: Some(0.0),
         max: Some(max),
+        allowed: &[],
         unit: "",
         description: "",
     };

@@ -440,6 +440,13 @@ impl<'a> Instantiator<'a> {
     }
 
     /// Notes the properties that follow the value of a variable, once they exist.
+    /// The parameter's `EffectiveValue` goes its own way.
+    pub(super) fn unfollow(&mut self, path: &str) {
+        if let Some(info) = self.variables.get_mut(path) {
+            info.effective = None;
+        }
+    }
+
     fn remember_followers(&mut self, path: &str, type_definition: &NodeId) {
         let effective = (*type_definition == self.parameter_type).then(|| join(path, "EffectiveValue").into());
         let text_path = join(path, "ValueAsText");

@@ -376,6 +376,8 @@ pub struct ParameterSpec {
     pub min: Option<f64>,
     pub max: Option<f64>,
     pub unit: &'static str,
+    /// Of a text: the only ones; empty where any will do, or another rule decides.
+    pub allowed: &'static [&'static str],
     pub description: &'static str,
 }
 

@@ -150,7 +150,17 @@ mod tests {
     use super::*;
 
     fn spec(kind: ScalarKind, value: Scalar) -> ParameterSpec {
-        ParameterSpec { path: "p".into(), kind, default: value.clone(), value, min: Some(0.0), max: Some(10.0), unit: "", description: "" }
+        ParameterSpec {
+            path: "p".into(),
+            kind,
+            default: value.clone(),
+            value,
+            min: Some(0.0),
+            max: Some(10.0),
+            unit: "",
+            allowed: &[],
+            description: "",
+        }
     }
 
     fn status(spec: &ParameterSpec, value: impl Into<Variant>) -> StatusCode {

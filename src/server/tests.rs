@@ -538,6 +538,7 @@ fn all_that_is_published_or_tuned_has_a_node() {
         min: t.min,
         max: t.max,
         unit: t.unit,
+        allowed: t.allowed,
         description: t.description,
     };
     let parameters: Vec<_> = tunables(&machine).into_iter().map(specify).collect();

@@ -44,6 +44,10 @@ pub struct Beside {
     pub inferences: u32,
     /// Rows that a model should have scored, but did not.
     pub errors: u32,
+    /// Faults that nobody has said the truth of, and the row of the last one (0: none yet).
+    pub unlabelled: (u32, u64),
+    /// Budgets that the thresholds in use keep; in the order of the monitors, empty for none.
+    pub budgets: Vec<String>,
 }
 
 /// The last full report, and when the next one is due.
@@ -135,6 +139,11 @@ impl MachineView {
         buffers(&mut w, m, verdict);
         w.count(|| format!("{m}.Command.AllowedRequests"), beside.allowed);
         w.count(|| format!("{m}.Label.Labelled"), beside.labels.0);
+        let (pending, last_fault) = beside.unlabelled;
+        w.count(|| format!("{m}.Label.Pending"), pending);
+        // Set at each fault, so that an operator labels what the alarm was about; in between it is the operator's.
+        let id = if last_fault == 0 { String::new() } else { format!("{m}-{last_fault}") };
+        w.words(|| format!("{m}.Label.PredictionId"), &id);
         w.moment(|| format!("{m}.Label.LastLabelTime"), beside.labels.1);
     }
 
@@ -227,13 +236,22 @@ impl Walk<'_> {
 fn machine(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
     let (source, last_good) = beside.source.unwrap_or((SourceState::Connecting, Timestamp::EPOCH));
     let fault = verdict.models.iter().position(|f| f.fault);
+    let slow = w.view.config.models.iter().find(|m| m.latency_budget.is_some_and(|b| beside.latency.1 > b.as_secs_f64() * 1e3));
+    let slow = slow.map(|m| m.name.clone());
     let health = match source {
+        SourceState::Connected if slow.is_some() => Health::Degraded,
         SourceState::Connected if verdict.row > 0 => Health::OK,
         SourceState::Connected | SourceState::Connecting => Health::Starting,
         _ => Health::Degraded,
     };
     w.code(|| format!("{m}.Health"), health.code());
-    w.words(|| format!("{m}.HealthText"), health.name());
+    let health_text = match &slow {
+        Some(model) if health == Health::Degraded && source == SourceState::Connected => {
+            format!("{}: inferences of {model} take longer than LatencyBudget", health.name())
+        }
+        _ => health.name().into(),
+    };
+    w.words(|| format!("{m}.HealthText"), &health_text);
     w.code(|| format!("{m}.Source.State"), source.code());
     w.words(|| format!("{m}.Source.StateText"), source.name());
     w.moment(|| format!("{m}.Source.LastGoodTime"), last_good);
@@ -319,6 +337,7 @@ fn regimes(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
         w.number(|| r("LearnProgress"), (100.0 * f64::from(learned) / f64::from(required.max(1))).min(100.0));
         w.flag(|| r("ReferenceFrozen"), slot.in_use && slot.state != RegimeState::Learning && slot.state != RegimeState::NoReference);
         w.moment(|| r("LastSeen"), slot.last_seen);
+        w.number(|| r("TotalTime"), slot.total_time);
         w.count(|| r("Occurrences"), slot.occurrences);
         let bundle = beside.bundle.as_ref().filter(|_| slot.in_use);
         let id = bundle.map_or_else(String::new, |(base, ..)| reference_id(base, k as u16, slot.revision));
@@ -378,6 +397,9 @@ fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdi
     w.code(|| p("Kind"), report.kind.code());
     w.code(|| p("Status"), report.status.code());
     w.words(|| p("StatusText"), report.status.name());
+    if report.kind != DriftKind::PerformanceDrift {
+        w.words(|| p("Budget.EffectiveValue"), beside.budgets.get(k).map_or("", String::as_str));
+    }
     w.words(|| p("StatusReason"), report.reason.map_or("", |r| r.text()));
     w.number(|| p("DriftIndex"), report.index);
     w.code(|| p("ConsecutiveCount"), report.consecutive);
@@ -468,6 +490,14 @@ fn report(w: &mut Walk<'_>, m: &str, report: &ReportView) {
     w.text(|| r("Json"), &report.json);
 }
 
+/// Numbers of a signal in a row.
+fn values(signal: &crate::config::SignalConfig) -> usize {
+    match signal.shape {
+        Shape::Scalar => 1,
+        Shape::Block { length, .. } => length,
+    }
+}
+
 fn buffers(w: &mut Walk<'_>, m: &str, verdict: &Verdict) {
     // The most advanced one is what an operator has to know of.
     let top = verdict.buffers.iter().enumerate().max_by_key(|(k, b)| (b.state.code(), usize::MAX - k));
@@ -476,6 +506,9 @@ fn buffers(w: &mut Walk<'_>, m: &str, verdict: &Verdict) {
     w.words(|| format!("{m}.Buffer.StateText"), state.name());
     w.count(|| format!("{m}.Buffer.Rows"), rows);
     w.code(|| format!("{m}.Buffer.Slot"), if state == BufferState::Idle { 0 } else { slot });
+    let config = w.view.config.clone();
+    let row_bytes = 8.0 * (config.signals.iter().map(values).sum::<usize>() + config.settings.len() + config.features.len()) as f64;
+    let covered = config.models.iter().map(|m| &*m.name).collect::<Vec<_>>().join(",");
     for (k, buffer) in verdict.buffers.iter().enumerate() {
         let b = |name: &str| format!("{m}.Buffers.B{:02}.{name}", k + 1);
         w.code(|| b("State"), buffer.state.code());
@@ -494,6 +527,8 @@ fn buffers(w: &mut Walk<'_>, m: &str, verdict: &Verdict) {
         w.moment(|| b("NewestRow"), buffer.newest);
         w.number(|| b("Span"), buffer.newest.since(buffer.oldest).as_secs_f64());
         w.text(|| b("AcknowledgedBy"), &buffer.acknowledged_by);
+        w.number(|| b("Size"), f64::from(buffer.rows) * row_bytes / 1e6);
+        w.words(|| b("ModelsCovered"), &covered);
         let export = buffer.export.as_ref();
         w.moment(|| b("LastExportTime"), export.map_or(Timestamp::EPOCH, |e| e.time));
         w.words(|| b("LastExportFile"), export.map_or("", |e| &e.file));

@@ -139,6 +139,8 @@ pub struct RegimeSlotReport {
     pub rows_learned: u32,
     pub rows_required: u32,
     pub last_seen: Timestamp,
+    /// Time spent in it, s.
+    pub total_time: f64,
     pub occurrences: u32,
 }
 

@@ -196,6 +196,8 @@ fn model(mut raw: RawModel, features: &[FeatureConfig], sources: &[SourceConfig]
             raw.confirmation_timeout,
             bounds::CONFIRMATION_TIMEOUT,
         ),
+        latency_budget: Some(notes.span_within(&join(path, "latency_budget"), raw.latency_budget, bounds::LATENCY_BUDGET))
+            .filter(|b| !b.is_zero()),
         prediction_drift: monitor::monitor(raw.prediction_drift, &join(path, "prediction_drift"), notes),
         performance,
     }
@@ -251,7 +253,7 @@ fn buffers(raw: &mut RawMachine, machine: &str, store: &StoreConfig, notes: &mut
         let hint = format!("store.feature_rows is {}: raise it, or lower these", store.feature_rows);
         notes.fault(&join(&path, "target_rows"), message, hint);
     }
-    BufferConfig { target_rows, rows_before }
+    BufferConfig { target_rows, rows_before, export_format: raw.export_format.unwrap_or_default() }
 }
 
 /// Node ids are texts of limited length: panels cut longer ones.

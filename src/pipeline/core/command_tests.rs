@@ -397,6 +397,34 @@ fn a_label_names_a_prediction_or_a_span() {
 }
 
 #[test]
+fn labels_by_people_count_for_the_performance_monitor() {
+    let labelled = CONFIG.replace("[machines.models.prediction_drift]", "[machines.models.label]\n[machines.models.prediction_drift]");
+    let mut bench = Bench::of(&labelled);
+    let count = |bench: &Bench| bench.core.verdict().models[0].performance.as_ref().map_or(0, |p| p.regimes[0].total.total());
+    let label = |prediction: &str, from: f64, to: f64| Command::SubmitLabel {
+        prediction: prediction.into(),
+        from: Timestamp::from_secs_f64(from),
+        to: Timestamp::from_secs_f64(to),
+        class: 0,
+        value: f64::NAN,
+        comment: "".into(),
+    };
+    assert_eq!(count(&bench), 0);
+    bench.give(label("M-700", 0.0, 0.0));
+    bench.rows(1, 164.0, 0.0);
+    assert_eq!(count(&bench), 1, "of one prediction");
+    bench.give(label("", 701.0, 720.0));
+    bench.rows(1, 164.0, 0.0);
+    assert_eq!(count(&bench), 21, "of a time");
+    // Learned from, so without a prediction: kept, not counted.
+    let Ok(Decided::Done(answer, _)) = bench.decide(&label("M-5", 0.0, 0.0)) else { panic!("refused") };
+    assert!(answer.text.contains("no performance monitor counts it"), "{}", answer.text);
+    assert!(bench.core.verdict().regimes[0].total_time > 100.0);
+    bench.restart();
+    assert!(bench.core.verdict().regimes[0].total_time > 100.0);
+}
+
+#[test]
 fn nothing_is_offered_before_there_is_a_reference() {
     let mut core = MachineCore::new(machine(CONFIG), "".into(), "M".into(), None).unwrap();
     assert_eq!(core.allowed(), 0);

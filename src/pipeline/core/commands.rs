@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MachineCore;
 use super::buffers::{Order, SlotExtra};
+use super::labelling::Episode;
 use super::learn::LearnOrder;
 use crate::bundle::{Bundle, ChangeKind, Stamp};
 use crate::drift::Baseline;
@@ -39,6 +40,12 @@ pub struct Orders {
     slots: Vec<SlotExtra>,
     /// Labels so far, and when the last one came.
     labels: (u32, Timestamp),
+    /// Time spent in each regime, ms.
+    #[serde(default)]
+    spent: Vec<u64>,
+    /// Faults that nobody has said the truth of.
+    #[serde(default)]
+    faults: Vec<Episode>,
 }
 
 /// What a command has come to.
@@ -457,7 +464,8 @@ impl MachineCore {
             return wrong(4, "TrueValue is not finite".into());
         }
         self.labels = (self.labels.0.saturating_add(1), now);
-        Ok(Decided::Done(Answer::said("label kept"), vec![label]))
+        let text = self.give_label(prediction, span, &label);
+        Ok(Decided::Done(Answer::said(text), vec![label]))
     }
 
     /// What [`Self::restore_orders`] takes; `None` where no command has left anything.
@@ -469,6 +477,8 @@ impl MachineCore {
             forgotten: if self.forgotten.iter().all(|f| *f == 0) { Vec::new() } else { self.forgotten.clone() },
             slots: Some(self.buffers.extras()).filter(|e| e.iter().any(|e| *e != SlotExtra::default())).unwrap_or_default(),
             labels: self.labels,
+            spent: self.labelling.spent(),
+            faults: self.labelling.faults(),
         };
         (orders != Orders::default()).then_some(orders)
     }
@@ -486,6 +496,7 @@ impl MachineCore {
         }
         self.buffers.restore_extras(&orders.slots);
         self.labels = orders.labels;
+        self.labelling.restore(orders.spent, orders.faults);
     }
 }
 

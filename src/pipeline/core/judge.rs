@@ -1,6 +1,7 @@
 //! Third step: what one row means.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::MachineCore;
 use super::buffers::{BufferRow, Change};
@@ -39,14 +40,17 @@ impl MachineCore {
     fn visit(&mut self, slot: u16) {
         let was_here = self.verdict.regime.slot == Some(slot) && self.verdict.row + 1 == self.now.row && self.verdict.row > 0;
         let Some(visits) = self.visits.get_mut(usize::from(slot)) else { return };
+        let since = self.now.time.since(visits.last_seen);
         visits.rows += 1;
         visits.last_seen = self.now.time;
+        let total = self.labelling.spend(slot, if was_here { since } else { Duration::ZERO });
         if !was_here || visits.occurrences == 0 {
             visits.occurrences = visits.occurrences.saturating_add(1);
         }
         if let Some(report) = self.verdict.regimes.get_mut(usize::from(slot)) {
             report.last_seen = visits.last_seen;
             report.occurrences = visits.occurrences;
+            report.total_time = total;
         }
     }
 
@@ -66,6 +70,7 @@ impl MachineCore {
             let (active, value, threshold) = (state.fault.is_active(), state.score, state.threshold);
             let feature = self.strangest_input(k);
             let model = self.config.models[k].name.clone();
+            self.labelling.fault(active, self.now.row, self.now.time);
             self.push_event(EventKind::Fault { model, active, regime: regime.clone(), feature, value, threshold });
         }
     }

@@ -15,6 +15,7 @@ mod commands;
 mod exchange;
 mod fault;
 mod judge;
+mod labelling;
 mod learn;
 mod performance;
 mod recent;
@@ -35,6 +36,7 @@ use buffers::Buffers;
 use checks::Checks;
 pub use commands::{Decided, Orders, Plan};
 use fault::FaultState;
+use labelling::Labelling;
 use learn::Learning;
 use performance::ModelPerformance;
 use recent::Recent;
@@ -74,6 +76,8 @@ pub struct MachineCore {
     forgotten: Vec<u64>,
     /// Labels given by people, and when the last one came.
     labels: (u32, Timestamp),
+    /// What labels are given for, and those that wait for the next row.
+    labelling: Labelling,
 }
 
 /// One model's state.
@@ -199,6 +203,7 @@ impl MachineCore {
             learning: None,
             baseline_before: None,
             labels: (0, Timestamp::EPOCH),
+            labelling: Labelling::default(),
             config,
             config_hash,
             unit,
@@ -363,9 +368,12 @@ impl MachineCore {
             state.fault = FaultState::default();
             if let Some(performance) = &mut state.performance {
                 performance.monitor.reset();
+                performance.past.clear();
+                performance.given.clear();
             }
         }
         self.visits.fill(Visits::default());
+        self.labelling.forget_times();
         self.recent.clear();
         self.checks.clear();
         self.verdict.checks = checks::reports(&self.config);
@@ -476,6 +484,9 @@ impl MachineCore {
             let kept = state.performance.iter().find(|(name, _)| *name == config.name);
             if let (Some(performance), Some((_, kept))) = (&mut model.performance, kept) {
                 performance.monitor.restore_state(kept);
+            }
+            if let Some(performance) = &mut model.performance {
+                performance.given.clear();
             }
         }
         self.update_parameters();

@@ -1,5 +1,6 @@
 //! Labels: what was true at a row, held against what the model had said of it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::MachineCore;
@@ -20,13 +21,20 @@ pub(super) struct ModelPerformance {
     confidence: f64,
     unreadable: u64,
     unmatched: u64,
+    /// Predictions that people can still label, with their rows.
+    pub(super) past: VecDeque<(u64, Prediction)>,
+    /// Labels by people that count at the next row.
+    pub(super) given: Vec<(u16, Labelled)>,
 }
 
+/// Predictions that people can still label: 16 minutes of ten rows a second.
+const PAST: usize = 10_000;
+
 #[derive(Copy, Clone)]
-struct Prediction {
-    slot: u16,
-    time: Timestamp,
-    fault: bool,
+pub(super) struct Prediction {
+    pub slot: u16,
+    pub time: Timestamp,
+    pub fault: bool,
 }
 
 impl ModelPerformance {
@@ -38,6 +46,8 @@ impl ModelPerformance {
             confidence: f64::NAN,
             unreadable: 0,
             unmatched: 0,
+            past: VecDeque::new(),
+            given: Vec::new(),
         }
     }
 
@@ -56,14 +66,14 @@ impl ModelPerformance {
 
 /// What a label channel says.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Read {
+pub(super) enum Read {
     Nothing,
     Unreadable,
     Truth(bool),
 }
 
 /// A value that is not good is no label.
-fn read(config: &LabelConfig, channel: &Channel) -> Read {
+pub(super) fn read(config: &LabelConfig, channel: &Channel) -> Read {
     let Some(value) = channel.value.as_ref().filter(|_| channel.quality.is_good()) else { return Read::Nothing };
     let is = |listed: &LabelValue| match (listed, value) {
         (LabelValue::Text(listed), Value::Text(text)) => **listed == **text,
@@ -120,6 +130,10 @@ impl MachineCore {
                 // A fault of the machine changes how often a model errs, but says nothing about the model.
                 let counted = if fault_active { f64::NAN } else { expected_error };
                 performance.monitor.predicted(prediction.slot, time, counted);
+                if performance.past.len() == PAST {
+                    performance.past.pop_front();
+                }
+                performance.past.push_back((self.now.row, prediction));
             }
             let due = performance.waiting.push(prediction);
             let evaluation = match (performance.truth, due) {
@@ -132,7 +146,8 @@ impl MachineCore {
                 }
                 (None, _) => None,
             };
-            self.verdict.monitors[at].evaluated = evaluation.is_some();
+            let by_people: Vec<_> = performance.given.drain(..).filter_map(|(slot, row)| performance.monitor.label(slot, row)).collect();
+            self.verdict.monitors[at].evaluated = evaluation.is_some() || !by_people.is_empty();
             at += 1;
         }
     }

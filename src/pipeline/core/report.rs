@@ -192,6 +192,7 @@ impl MachineCore {
             rows_learned: 0,
             rows_required: self.config.min_reference_rows,
             last_seen: Timestamp::EPOCH,
+            total_time: 0.0,
             occurrences: 0,
         };
         self.verdict.regimes = vec![empty; usize::from(self.config.regime_slots)];
@@ -207,6 +208,7 @@ impl MachineCore {
             report.changed = reference.change.as_ref().map_or(Timestamp::EPOCH, |c| c.stamp.time);
             report.rows_learned = reference.rows;
             report.last_seen = visits.last_seen;
+            report.total_time = self.labelling.time_in(slot);
             report.occurrences = visits.occurrences;
             report.drift_status = self.data.regime_status(slot as u16).unwrap_or(DriftStatus::NotEvaluated);
             report.drift_index = self.data.regime_index(slot as u16);

@@ -52,7 +52,7 @@ impl Running {
     }
 
     fn format(&self, name: &str) -> Result<Format, Refusal> {
-        let name = if name.is_empty() { Format::Parquet.name() } else { name };
+        let name = if name.is_empty() { self.d.core.config().buffers.export_format.name() } else { name };
         Format::of(name).ok_or_else(|| {
             let known: Vec<_> = Format::ALL.map(Format::name).into_iter().filter(|name| Format::of(name).is_some()).collect();
             Refusal::Argument { index: 0, text: format!("no format `{name}`; there are {}", known.join(", ")) }

@@ -129,6 +129,7 @@ pub(in crate::server) fn prepare(nodes: &mut Instantiator<'_>, target: &str) -> 
             min: None,
             max: None,
             unit: "",
+            allowed: &[],
             description: "",
         });
     }

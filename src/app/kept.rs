@@ -19,6 +19,9 @@ pub(super) struct KeptBundles {
     fallback: Option<Arc<Bundle>>,
 }
 
+/// What is kept, the active bundle, and its SHA-256 (hex).
+type Opened = (KeptBundles, Option<Arc<Bundle>>, Option<Arc<str>>);
+
 /// Which bundles a machine has; `None` where nobody has ever exchanged them, or what is kept cannot be read.
 pub(super) fn life(machine: &str, store: &dyn Store) -> Result<Option<BundleLife>, StoreError> {
     Ok(store.get(&keys::life(machine))?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
@@ -26,11 +29,7 @@ pub(super) fn life(machine: &str, store: &dyn Store) -> Result<Option<BundleLife
 
 impl KeptBundles {
     /// Also the active bundle and its SHA-256 (hex). What a crash has left behind is removed.
-    pub(super) fn open(
-        machine: &Arc<str>,
-        store: &dyn Store,
-        notes: &mut Vec<String>,
-    ) -> Result<(Self, Option<Arc<Bundle>>, Option<Arc<str>>), AppError> {
+    pub(super) fn open(machine: &Arc<str>, store: &dyn Store, notes: &mut Vec<String>) -> Result<Opened, AppError> {
         let life = life(machine, store)?;
         let place = life.as_ref().map_or(Some(0), |life| life.active.as_ref().map(|kept| kept.place));
         let bytes = match place {

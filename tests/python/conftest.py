@@ -13,7 +13,7 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     """A demo that tests may look at and tune, but neither stop nor rely on a phase of."""
-    with Gateway(tmp_path_factory.mktemp("demo") / "data") as gateway:
+    with Gateway(tmp_path_factory.mktemp("demo") / "data", seconds=3600) as gateway:
         yield gateway
 
 

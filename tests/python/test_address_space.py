@@ -7,6 +7,7 @@ SUBSET = {"Boolean", "UInt16", "UInt32", "Double", "String", "DateTime"}
 # Descriptions that generic clients read and panels need not: standard properties with the standard's types.
 DESCRIPTIONS = {
     "EnumValues", "ValueAsText", "EngineeringUnits", "EURange", "InputArguments", "OutputArguments", "Size", "ClientProcessingTimeout",
+    "AllowedValues",
 }  # fmt: skip
 TEN_NODES = [
     "Health",

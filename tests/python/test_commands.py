@@ -125,10 +125,10 @@ def test_the_type_names_the_method_as_well(client):
     refused(ua.StatusCodes.BadInvalidState, lambda: regimes.call_method(freeze.nodeid, text(""), text("")))
 
 
-def test_what_is_not_there_yet_says_so(client):
+def test_without_a_candidate_there_is_nothing_to_confirm(client):
     model = "Motor1.Models.Stator"
-    refused(ua.StatusCodes.BadNotSupported, lambda: call(client, f"{model}.ConfirmModel", text("")))
-    refused(ua.StatusCodes.BadNotSupported, lambda: call(client, f"{model}.RollbackModel", text("")))
+    refused(ua.StatusCodes.BadInvalidState, lambda: call(client, f"{model}.ConfirmModel", text("")))
+    refused(ua.StatusCodes.BadInvalidState, lambda: call(client, f"{model}.RollbackModel", text("")))
     assert not any(offered(client, code) for code in (20, 21, 22))
 
 

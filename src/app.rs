@@ -9,19 +9,21 @@
 //! counted); updates 16 batches and 2 a machine (full: latched in the driver); commands and alarm requests 16 (full: the client waits); audit 256
 //! (full: not listed); events 1,024 (slow listeners lose the oldest); notices of alarms and events 256 (full: the alarm desk waits).
 
+mod diagnostics;
 mod kept;
 mod vitals;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::diagnostics::GatewayWatch;
 use self::kept::KeptBundles;
 use self::vitals::Disk;
 use crate::bundle::{self, Bundle, ContractError, DecodeError};
@@ -34,15 +36,10 @@ use crate::pipeline::inbox::{self, Inbox};
 use crate::pipeline::reports::{self, KeptReports};
 use crate::reload::Reloader;
 use crate::server::alarms::{AlarmLink, AlarmSender};
-use crate::server::view::ascii;
-use crate::server::{
-    self, Access, CommandRequest, CommandSender, NodeUpdate, OfferSenders, ParameterSpec, ServerError, ServerInput, UpdateSender,
-};
+use crate::server::{self, Access, CommandRequest, CommandSender, OfferSenders, ParameterSpec, ServerError, ServerInput};
 use crate::source::{self, SampleSender, SourceStatus, SourceTask, Tag};
 use crate::store::{MachineLayout, Record, SledStore, Store, StoreError, StoreHealth, StoreMessage, StoreWriter};
-use crate::types::{
-    Answer, Command, Event, EventKind, GATEWAY, Health, Quality, Refusal, SampleId, Scalar, SourceState, Timestamp, Verdict,
-};
+use crate::types::{Answer, Command, Event, EventKind, GATEWAY, Refusal, SampleId, Timestamp, Verdict};
 use crate::users::UserList;
 
 const SAMPLES: usize = 8_192;
@@ -54,8 +51,6 @@ const AUDIT: usize = 256;
 const NOTICES: usize = 256;
 /// After the stop everything has so long to end.
 const STOP_DEADLINE: Duration = Duration::from_secs(8);
-/// Between two looks at the gateway's own state.
-const GATEWAY_TICK: Duration = Duration::from_millis(250);
 
 /// What the gateway is started with.
 pub struct AppInput {
@@ -106,6 +101,8 @@ pub enum AppError {
     Server(#[from] ServerError),
     #[error("machine `{machine}`: the kept bundle cannot be read: {cause}; give one with --bundle")]
     Bundle { machine: Arc<str>, cause: DecodeError },
+    #[error("machine `{machine}`: which bundle is active cannot be read: {cause}; give one with --bundle")]
+    Life { machine: Arc<str>, cause: serde_json::Error },
     #[error("machine `{machine}`: {cause}")]
     Contract { machine: Arc<str>, cause: ContractError },
     #[error("the configuration has no machine `{0}`, for which a bundle was given")]
@@ -325,9 +322,15 @@ fn install(config: &Config, store: &dyn Store, bundles: &[(Arc<str>, Arc<Bundle>
         let (bytes, hash) = bundle::encode(bundle).map_err(AppError::Encode)?;
         // Also one whose references were changed at the machine since: it is not overwritten by what it came from.
         let installed = store.get(&keys::installed(name))?;
-        let life = kept::life(name, store)?;
-        let place = life.as_ref().and_then(|life| life.active.as_ref()).map_or(0, |kept| kept.place);
-        let present = store.get_blob(&keys::bundle(name, place))?;
+        let present = match kept::life(name, store) {
+            Ok(life) => {
+                let place = life.as_ref().and_then(|life| life.active.as_ref()).map_or(0, |kept| kept.place);
+                store.get_blob(&keys::bundle(name, place))?
+            }
+            // What is given takes its place.
+            Err(AppError::Life { .. }) => None,
+            Err(other) => return Err(other),
+        };
         if present.is_some() && (installed.as_deref() == Some(hash.as_bytes()) || present.as_deref() == Some(bytes.as_slice())) {
             continue;
         }
@@ -524,120 +527,4 @@ async fn route_commands(
 
 fn refuse(reply: oneshot::Sender<Result<Answer, Refusal>>, why: &str) {
     let _ = reply.send(Err(Refusal::Unknown(why.into())));
-}
-
-/// Values of the gateway itself and of its sources.
-struct GatewayWatch {
-    config: Arc<Config>,
-    sources: Vec<watch::Receiver<SourceStatus>>,
-    verdicts: Vec<watch::Receiver<Arc<Verdict>>>,
-    store: watch::Receiver<StoreHealth>,
-    disk: Disk,
-    last: Vec<(Arc<str>, Scalar)>,
-}
-
-impl GatewayWatch {
-    async fn run(mut self, updates: UpdateSender, stop: CancellationToken) {
-        let mut tick = tokio::time::interval(GATEWAY_TICK);
-        let mut load = Load::new();
-        while stop.run_until_cancelled(tick.tick()).await.is_some() {
-            let Ok(permit) = updates.try_reserve() else { continue };
-            let values = self.values(&mut load);
-            let now = wall_clock();
-            let mut changed = Vec::new();
-            for (k, (path, value)) in values.into_iter().enumerate() {
-                match self.last.get_mut(k) {
-                    Some((_, last)) if *last == value => continue,
-                    Some((_, last)) => *last = value.clone(),
-                    None => self.last.push((path.clone(), value.clone())),
-                }
-                // Not known yet.
-                if !matches!(value, Scalar::F64(x) if x.is_nan()) {
-                    changed.push(NodeUpdate { path, value: Some(value), quality: Quality::Good, time: now });
-                }
-            }
-            if !changed.is_empty() {
-                permit.send(changed);
-            }
-        }
-    }
-
-    fn values(&mut self, load: &mut Load) -> Vec<(Arc<str>, Scalar)> {
-        let mut out: Vec<(Arc<str>, Scalar)> = Vec::new();
-        let mut put = |path: String, value: Scalar| out.push((path.into(), value));
-        let store = self.store.borrow().clone();
-        let down = self.sources.iter().filter(|s| s.borrow().state != SourceState::Connected).count();
-        let health = match (&store.failing, down) {
-            (Some(_), _) => Health::Fault,
-            (None, 0) => Health::OK,
-            (None, _) => Health::Degraded,
-        };
-        let text = store.failing.clone().unwrap_or_else(|| match down {
-            0 => health.name().into(),
-            n => format!("{n} of {} sources not connected", self.sources.len()),
-        });
-        put("Gateway.Health".into(), Scalar::U16(health.code()));
-        put("Gateway.HealthText".into(), Scalar::Text(ascii(&text).into()));
-        let verdicts: Vec<_> = self.verdicts.iter().map(|v| v.borrow().clone()).collect();
-        let count = |f: &dyn Fn(&Verdict) -> bool| Scalar::U16(verdicts.iter().filter(|v| f(v)).count() as u16);
-        put("Gateway.MachinesTotal".into(), Scalar::U16(verdicts.len() as u16));
-        put("Gateway.MachinesWithDrift".into(), count(&|v| v.status == crate::types::DriftStatus::Drift));
-        put("Gateway.MachinesWithFault".into(), count(&|v| v.models.iter().any(|m| m.fault)));
-        put("Gateway.Diagnostics.StoreErrors".into(), Scalar::U32(u32::try_from(store.lost).unwrap_or(u32::MAX)));
-        let (cpu, memory) = load.sample();
-        put("Gateway.Diagnostics.CpuLoad".into(), Scalar::F64(cpu));
-        put("Gateway.Diagnostics.MemoryUsed".into(), Scalar::F64(memory));
-        let (size, free) = self.disk.sample();
-        put("Gateway.Diagnostics.StoreSize".into(), Scalar::F64(size));
-        put("Gateway.Diagnostics.DiskFree".into(), Scalar::F64(free));
-        for (source, status) in self.config.sources.iter().zip(&self.sources) {
-            let status = status.borrow();
-            let s = |name: &str| format!("Gateway.Sources.{}.{name}", source.name);
-            put(s("State"), Scalar::U16(status.state.code()));
-            put(s("StateText"), Scalar::Text(ascii(&status.text).into()));
-            put(s("LastGoodTime"), Scalar::Time(status.last_good));
-            put(s("ReadErrors"), Scalar::U32(u32::try_from(status.read_errors).unwrap_or(u32::MAX)));
-            put(s("Reconnects"), Scalar::U32(u32::try_from(status.reconnects).unwrap_or(u32::MAX)));
-        }
-        out
-    }
-}
-
-/// CPU load (% of one core) and memory (MB) of this process, by /proc; zero where there is none.
-struct Load {
-    at: Instant,
-    ticks: u64,
-    shown: (f64, f64),
-}
-
-impl Load {
-    const EVERY: Duration = Duration::from_secs(2);
-
-    fn new() -> Self {
-        Self { at: Instant::now(), ticks: cpu_ticks().unwrap_or(0), shown: (0.0, memory_mb().unwrap_or(0.0)) }
-    }
-
-    fn sample(&mut self) -> (f64, f64) {
-        let elapsed = self.at.elapsed();
-        if elapsed >= Self::EVERY {
-            let ticks = cpu_ticks().unwrap_or(self.ticks);
-            // Linux counts in hundredths of a second.
-            let load = ticks.saturating_sub(self.ticks) as f64 / elapsed.as_secs_f64();
-            self.shown = ((load * 10.0).round() / 10.0, memory_mb().unwrap_or(0.0).round());
-            (self.at, self.ticks) = (Instant::now(), ticks);
-        }
-        self.shown
-    }
-}
-
-fn cpu_ticks() -> Option<u64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
-    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
-}
-
-fn memory_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
 }

@@ -22,9 +22,14 @@ pub(super) struct KeptBundles {
 /// What is kept, the active bundle, and its SHA-256 (hex).
 type Opened = (KeptBundles, Option<Arc<Bundle>>, Option<Arc<str>>);
 
-/// Which bundles a machine has; `None` where nobody has ever exchanged them, or what is kept cannot be read.
-pub(super) fn life(machine: &str, store: &dyn Store) -> Result<Option<BundleLife>, StoreError> {
-    Ok(store.get(&keys::life(machine))?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+/// Which bundles a machine has; `None` where nobody has ever exchanged them.
+///
+/// # Errors
+/// Also where it cannot be read: guessing would run another bundle than was activated, and remove that one.
+pub(super) fn life(machine: &Arc<str>, store: &dyn Store) -> Result<Option<BundleLife>, AppError> {
+    let Some(bytes) = store.get(&keys::life(machine))? else { return Ok(None) };
+    let read = serde_json::from_slice(&bytes);
+    read.map(Some).map_err(|cause| AppError::Life { machine: machine.clone(), cause })
 }
 
 impl KeptBundles {
@@ -86,4 +91,23 @@ fn tidy(machine: &str, life: &BundleLife, store: &dyn Store) -> Result<(), Store
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn nothing_is_guessed_or_removed_where_the_record_cannot_be_read() {
+        let config = Config::parse("[[machines]]\nname = \"M\"\nsignals = [\"a\"]\n[machines.data_drift]\ntests = [\"psi\"]\n").unwrap();
+        let (store, machine): (_, Arc<str>) = (MemoryStore::new(&config.store, 1), "M".into());
+        let put = |key: String, value: &[u8]| store.apply(Record::Put { key, value: value.into() }).unwrap();
+        put(keys::life(&machine), b"{\"active\": 7}");
+        store.apply(Record::PutBlob { key: keys::bundle(&machine, 1), value: b"a bundle".as_slice().into() }).unwrap();
+        let opened = KeptBundles::open(&machine, &store, &mut Vec::new());
+        assert!(matches!(opened, Err(AppError::Life { .. })));
+        assert!(store.get_blob(&keys::bundle(&machine, 1)).unwrap().is_some());
+    }
 }

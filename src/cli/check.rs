@@ -124,7 +124,7 @@ mod connect {
         for tag in &trial.tags {
             let mut line = format!("  {:<names$}  {:<addresses$}  ", tag.name, tag.address);
             let _ = match &tag.value {
-                Some(value) if tag.quality.is_usable() => write!(line, "{:<10}  {}", kind(value), shown(value)),
+                Some(value) if tag.quality.is_usable() => write!(line, "{:<10}  {}", kind(value), value.short()),
                 _ => write!(line, "{}", tag.quality),
             };
             if let Some(period) = tag.period.filter(|p| *p > 0.0) {
@@ -141,7 +141,7 @@ mod connect {
             .iter()
             .map(|tag| {
                 json!({
-                    "name": tag.name, "address": tag.address, "type": tag.value.as_ref().map(kind), "value": tag.value.as_ref().map(shown),
+                    "name": tag.name, "address": tag.address, "type": tag.value.as_ref().map(kind), "value": tag.value.as_ref().map(Value::short),
                     "quality": tag.quality.to_string(), "samples": tag.samples, "period_s": tag.period,
                 })
             })
@@ -156,16 +156,6 @@ mod connect {
             Value::Real(_) => "real".into(),
             Value::Text(_) => "text".into(),
             Value::Block(values) => format!("block[{}]", values.len()),
-        }
-    }
-
-    fn shown(value: &Value) -> String {
-        match value {
-            Value::Bool(v) => v.to_string(),
-            Value::Integer(v) => v.to_string(),
-            Value::Real(v) => format!("{v:.6}").trim_end_matches('0').trim_end_matches('.').to_string(),
-            Value::Text(v) => v.chars().map(|c| if c.is_control() { '?' } else { c }).take(40).collect(),
-            Value::Block(values) => format!("{:.4} ...", values.first().copied().unwrap_or_default()),
         }
     }
 }

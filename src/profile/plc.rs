@@ -1,5 +1,6 @@
 //! A PLC's variables, as found by browsing -> roles, a text, and a configuration to start from.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -267,13 +268,13 @@ fn plain(text: &str) -> String {
 pub fn plc_text(variables: &[PlcVariable]) -> String {
     let mut rows: Vec<(String, Option<&PlcVariable>)> = Vec::new();
     let mut above: &[String] = &[];
+    // A structure is a variable itself and has its line already.
+    let own: HashSet<&[String]> = variables.iter().map(|v| &v.path[..]).collect();
     for variable in variables {
         let folders = &variable.path[..variable.path.len().saturating_sub(1)];
         let same = above.iter().zip(folders).take_while(|(a, b)| a == b).count();
         for (depth, folder) in folders.iter().enumerate().skip(same) {
-            // A structure is a variable itself and has its line already.
-            let is_variable = variables.iter().any(|v| v.path[..] == folders[..=depth]);
-            if !is_variable {
+            if !own.contains(&folders[..=depth]) {
                 rows.push((format!("{}{}", "  ".repeat(depth), plain(folder)), None));
             }
         }

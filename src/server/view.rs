@@ -3,6 +3,7 @@
 //! The nodes are walked in the same order each time, so a value finds its node by its place: no look-up, no text made anew.
 //! A value that was not sent yet waits, latched, for the next time.
 
+mod buffers;
 mod slots;
 
 use std::sync::Arc;
@@ -136,7 +137,7 @@ impl MachineView {
         features(&mut w, m, &config, verdict);
         checks(&mut w, m, &config, verdict);
         report(&mut w, m, &beside.report);
-        buffers(&mut w, m, verdict);
+        buffers::show(&mut w, m, verdict);
         w.count(|| format!("{m}.Command.AllowedRequests"), beside.allowed);
         w.count(|| format!("{m}.Label.Labelled"), beside.labels.0);
         let (pending, last_fault) = beside.unlabelled;
@@ -488,53 +489,6 @@ fn report(w: &mut Walk<'_>, m: &str, report: &ReportView) {
     w.code(|| r("ReportsKept"), report.kept);
     w.text(|| r("Html"), &report.html);
     w.text(|| r("Json"), &report.json);
-}
-
-/// Numbers of a signal in a row.
-fn values(signal: &crate::config::SignalConfig) -> usize {
-    match signal.shape {
-        Shape::Scalar => 1,
-        Shape::Block { length, .. } => length,
-    }
-}
-
-fn buffers(w: &mut Walk<'_>, m: &str, verdict: &Verdict) {
-    // The most advanced one is what an operator has to know of.
-    let top = verdict.buffers.iter().enumerate().max_by_key(|(k, b)| (b.state.code(), usize::MAX - k));
-    let (slot, state, rows) = top.map_or((0, BufferState::Idle, 0), |(k, b)| (k as u16 + 1, b.state, b.rows));
-    w.code(|| format!("{m}.Buffer.State"), state.code());
-    w.words(|| format!("{m}.Buffer.StateText"), state.name());
-    w.count(|| format!("{m}.Buffer.Rows"), rows);
-    w.code(|| format!("{m}.Buffer.Slot"), if state == BufferState::Idle { 0 } else { slot });
-    let config = w.view.config.clone();
-    let row_bytes = 8.0 * (config.signals.iter().map(values).sum::<usize>() + config.settings.len() + config.features.len()) as f64;
-    let covered = config.models.iter().map(|m| &*m.name).collect::<Vec<_>>().join(",");
-    for (k, buffer) in verdict.buffers.iter().enumerate() {
-        let b = |name: &str| format!("{m}.Buffers.B{:02}.{name}", k + 1);
-        w.code(|| b("State"), buffer.state.code());
-        match &*buffer.trouble {
-            "" => w.words(|| b("StateText"), buffer.state.name()),
-            why => w.words(|| b("StateText"), &format!("{}; not exported: {}", buffer.state, ascii(why))),
-        }
-        w.code(|| b("Reason"), buffer.reason.code());
-        w.text(|| b("DatasetId"), &buffer.dataset_id);
-        w.text(|| b("RegimeKey"), &buffer.regime_key);
-        w.count(|| b("Rows"), buffer.rows);
-        w.count(|| b("Capacity"), buffer.target_rows);
-        w.number(|| b("FillLevel"), (100.0 * f64::from(buffer.rows) / f64::from(buffer.target_rows.max(1))).min(100.0));
-        w.moment(|| b("CollectingSince"), buffer.since);
-        w.moment(|| b("OldestRow"), buffer.oldest);
-        w.moment(|| b("NewestRow"), buffer.newest);
-        w.number(|| b("Span"), buffer.newest.since(buffer.oldest).as_secs_f64());
-        w.text(|| b("AcknowledgedBy"), &buffer.acknowledged_by);
-        w.number(|| b("Size"), f64::from(buffer.rows) * row_bytes / 1e6);
-        w.words(|| b("ModelsCovered"), &covered);
-        let export = buffer.export.as_ref();
-        w.moment(|| b("LastExportTime"), export.map_or(Timestamp::EPOCH, |e| e.time));
-        w.words(|| b("LastExportFile"), export.map_or("", |e| &e.file));
-        w.maybe(|| b("LastExportRows"), export.map(|e| Scalar::U32(e.rows)));
-        w.words(|| b("LastExportHash"), export.map_or("", |e| &e.hash));
-    }
 }
 
 /// Panels can show ASCII only.

@@ -17,6 +17,27 @@ pub enum Value {
 }
 
 impl Value {
+    /// For people, in one line: numbers with four decimals at most, the beginning of texts and blocks.
+    pub fn short(&self) -> String {
+        let number = |x: f64| {
+            if x == 0.0 || (1e-3..1e7).contains(&x.abs()) {
+                format!("{x:.4}").trim_end_matches('0').trim_end_matches('.').to_string()
+            } else {
+                format!("{x:.4e}")
+            }
+        };
+        match self {
+            Self::Bool(v) => v.to_string(),
+            Self::Integer(v) => v.to_string(),
+            Self::Real(v) => number(*v),
+            Self::Text(v) => v.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect(),
+            Self::Block(values) => {
+                let first: Vec<String> = values.iter().take(3).map(|x| number(*x)).collect();
+                format!("{} ...", first.join(" "))
+            }
+        }
+    }
+
     /// The value as a number; `None` for text and blocks.
     pub fn number(&self) -> Option<f64> {
         match self {
@@ -96,5 +117,17 @@ impl fmt::Display for Scalar {
 impl From<&str> for Scalar {
     fn from(text: &str) -> Self {
         Self::Text(text.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_short() {
+        assert_eq!([0.0, 1480.25, 0.5, 1e-9, 3e12].map(|x| Value::Real(x).short()), ["0", "1480.25", "0.5", "1.0000e-9", "3.0000e12"]);
+        assert_eq!(Value::Block(vec![1.0; 9].into()).short(), "1 1 1 ...");
+        assert_eq!(Value::Text("a\nb".into()).short(), "a?b");
     }
 }

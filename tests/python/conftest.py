@@ -13,7 +13,16 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     """A demo that tests may look at and tune, but neither stop nor rely on a phase of."""
-    with Gateway(tmp_path_factory.mktemp("demo") / "data", seconds=3600) as gateway:
+    with Gateway(tmp_path_factory.mktemp("demo") / "data") as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def learned(request, tmp_path_factory):
+    """A module's own demo, at its SPEED, that has its reference."""
+    with Gateway(tmp_path_factory.mktemp("learned") / "data", speed=request.module.SPEED) as gateway:
+        gateway.wait_for_event("reference", 90)
+        gateway.wait_for_status("OK", 60)
         yield gateway
 
 

@@ -33,7 +33,7 @@ def run(*arguments: object, env: dict[str, str] | None = None, text: str = "") -
 class Gateway:
     """A running `driftgate demo --json`."""
 
-    def __init__(self, data_dir: Path, *, speed: float = 20, seconds: float = 240, extra: tuple[str, ...] = ()) -> None:
+    def __init__(self, data_dir: Path, *, speed: float = 20, seconds: float = 3600, extra: tuple[str, ...] = ()) -> None:
         self.data_dir = data_dir
         self._errors = data_dir.parent / f"{data_dir.name}-{time.monotonic_ns()}.stderr"
         command = [str(BINARY), "demo", "--port", "0", "--json", "--speed", str(speed), "--duration", f"{seconds}s"]

@@ -47,15 +47,6 @@ def offered(client, code):
     return bool(read(client, f"{COMMAND}.AllowedRequests") >> code & 1)
 
 
-@pytest.fixture(scope="module")
-def learned(tmp_path_factory):
-    """A demo that has its reference."""
-    with Gateway(tmp_path_factory.mktemp("commands") / "data", speed=SPEED) as gateway:
-        gateway.wait_for_event("reference", 90)
-        gateway.wait_for_status("OK", 60)
-        yield gateway
-
-
 @pytest.fixture
 def client(learned):
     with learned.client() as client:
@@ -135,11 +126,18 @@ def test_without_a_candidate_there_is_nothing_to_confirm(client):
 def test_a_buffer_is_collected_acknowledged_and_released(client):
     buffer = "Motor1.Buffers.B04"
     eventually(lambda: read(client, "Motor1.Regimes.ActiveKey") == KEY, 60, "the known regime")
-    rows = ua.Variant(30, ua.VariantType.UInt32)
-    dataset = call(client, f"{buffer}.StartCollecting", text(KEY), rows, text("for a look"))
-    eventually(lambda: read(client, f"{buffer}.DatasetId") == dataset, 10, "the data set's id")
-    assert read(client, f"{buffer}.Reason") == 5
+
+    def collect(rows):
+        dataset = call(client, f"{buffer}.StartCollecting", text(KEY), ua.Variant(rows, ua.VariantType.UInt32), text("for a look"))
+        eventually(lambda: read(client, f"{buffer}.DatasetId") == dataset, 10, "the data set's id")
+        assert read(client, f"{buffer}.Reason") == 5
+        return dataset
+
+    dataset = collect(1_000_000)  # not ready for hours
     refused(ua.StatusCodes.BadInvalidState, lambda: call(client, f"{buffer}.AcknowledgeBuffer", text(dataset), text("")))
+    call(client, f"{buffer}.ReleaseBuffer", text(dataset), text("asked for by mistake"))
+    eventually(lambda: read(client, f"{buffer}.State") == 0, 10, "Idle")
+    dataset = collect(30)
     eventually(lambda: read(client, f"{buffer}.State") == 2, 60, "Ready")
     assert read(client, f"{buffer}.Rows") == 30
     refused(ua.StatusCodes.BadInvalidArgument, lambda: call(client, f"{buffer}.AcknowledgeBuffer", text("other"), text("")))

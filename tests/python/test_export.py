@@ -18,15 +18,6 @@ ROWS = 100
 SPEED = 20
 
 
-@pytest.fixture(scope="module")
-def learned(tmp_path_factory):
-    """A demo that has its reference."""
-    with Gateway(tmp_path_factory.mktemp("export") / "data", speed=SPEED) as gateway:
-        gateway.wait_for_event("reference", 90)
-        gateway.wait_for_status("OK", 60)
-        yield gateway
-
-
 @pytest.fixture
 def client(learned):
     with learned.client() as client:

@@ -32,8 +32,6 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 const NODES_PER_BROWSE: usize = 100;
 /// Values per request: some are long arrays.
 const VALUES_PER_READ: usize = 100;
-/// Characters of a value that are shown.
-const SHOWN: usize = 40;
 
 /// What is wanted of a survey.
 #[derive(Clone, Debug)]
@@ -258,6 +256,8 @@ fn in_words(node: &NodeId, uris: &[String], configured: Option<&str>, namespaces
 
 /// What is asked of each variable, besides its properties.
 const ATTRIBUTES: [AttributeId; 3] = [AttributeId::Value, AttributeId::DataType, AttributeId::UserAccessLevel];
+/// Answers of each variable: its attributes, range and unit.
+const ANSWERS: usize = ATTRIBUTES.len() + 2;
 /// Bit of the access level.
 const WRITABLE: u8 = 2;
 
@@ -273,14 +273,10 @@ async fn read(
         wanted.extend([&f.range, &f.unit].map(|p| request::value_of(p.clone().unwrap_or_else(|| f.node.clone()))));
     }
     let answers = request::read_all(session, &wanted, limit).await?;
-    Ok(found.iter().zip(answers.chunks_exact(ATTRIBUTES.len() + 2)).map(|(f, a)| variable(f, a, address(&f.node))).collect())
+    Ok(found.iter().zip(answers.as_chunks::<ANSWERS>().0).map(|(f, a)| variable(f, a, address(&f.node))).collect())
 }
 
-fn variable(found: &Found, answers: &[DataValue], address: String) -> PlcVariable {
-    let [value, data_type, access, range, unit] = answers else {
-        // `read` asks five of each.
-        return variable(found, &vec![DataValue::null(); 5], address);
-    };
+fn variable(found: &Found, [value, data_type, access, range, unit]: &[DataValue; ANSWERS], address: String) -> PlcVariable {
     let quality = wire::to_quality(value.status.unwrap_or(StatusCode::Good));
     let read = value.value.as_ref().filter(|_| quality.is_usable());
     let usable = read.and_then(wire::to_value);
@@ -291,7 +287,7 @@ fn variable(found: &Found, answers: &[DataValue], address: String) -> PlcVariabl
         kind: usable.as_ref().and_then(kind),
         unit: found.unit.as_ref().and_then(|_| structure::<EUInformation>(unit)).map(|u| u.display_name.text.to_string()),
         range: found.range.as_ref().and_then(|_| structure::<Range>(range)).map(|r| (r.low, r.high)),
-        value: usable.as_ref().map(shown).unwrap_or_default(),
+        value: usable.as_ref().map(Value::short).unwrap_or_default(),
         quality: if quality == Quality::Good { "Good".into() } else { quality.to_string() },
         writable: matches!(access.value, Some(Variant::Byte(level)) if level & WRITABLE != 0),
         activity: None,
@@ -334,27 +330,6 @@ fn type_name(value: Option<&Variant>, data_type: &DataValue) -> String {
             Some(scalar) => scalar.to_string(),
         },
         None => of_node(),
-    }
-}
-
-fn shown(value: &Value) -> String {
-    let number = |x: f64| {
-        let short = format!("{x:.4}");
-        if x == 0.0 || (1e-3..1e7).contains(&x.abs()) {
-            short.trim_end_matches('0').trim_end_matches('.').to_string()
-        } else {
-            format!("{x:.4e}")
-        }
-    };
-    match value {
-        Value::Bool(v) => v.to_string(),
-        Value::Integer(v) => v.to_string(),
-        Value::Real(v) => number(*v),
-        Value::Text(v) => v.chars().take(SHOWN).collect(),
-        Value::Block(values) => {
-            let first: Vec<String> = values.iter().take(3).map(|x| number(*x)).collect();
-            format!("{} ...", first.join(" "))
-        }
     }
 }
 
@@ -406,9 +381,8 @@ mod tests {
     }
 
     #[test]
-    fn values_are_short() {
-        assert_eq!([0.0, 1480.25, 0.5, 1e-9, 3e12].map(|x| shown(&Value::Real(x))), ["0", "1480.25", "0.5", "1.0000e-9", "3.0000e12"]);
-        assert_eq!(shown(&Value::Block(vec![1.0; 9].into())), "1 1 1 ...");
+    fn types_are_named() {
         assert_eq!(type_name(Some(&Variant::from(vec![1.0f32; 4])), &DataValue::null()), "Float[4]");
+        assert_eq!(type_name(None, &DataValue::value_only(Variant::from(NodeId::new(0, 10_u32)))), "Float");
     }
 }

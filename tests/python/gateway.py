@@ -20,6 +20,8 @@ BINARY = Path(os.environ.get("DRIFTGATE_BIN", ROOT / "target/debug/driftgate")).
 # Generous: a test machine may be busy with other things.
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+# Of one request: some are answered when a reference has been calibrated.
+CALL_SECONDS = 60.0
 
 Line = dict[str, Any]
 
@@ -107,7 +109,7 @@ class Gateway:
     @contextmanager
     def client(self) -> Iterator[Client]:
         """An anonymous client on the unencrypted endpoint."""
-        with Client(self.endpoint) as client:
+        with Client(self.endpoint, timeout=CALL_SECONDS) as client:
             yield client
 
     def __enter__(self) -> "Gateway":

@@ -50,7 +50,7 @@ def make_certificate_with_host_first(folder: Path, uri: str = URI) -> Certificat
     return files
 
 
-async def secure_client(endpoint, certificate, user=None, password=None, policy=SecurityPolicyBasic256Sha256, uri=URI, timeout=20) -> Client:
+async def secure_client(endpoint, certificate, user=None, password=None, policy=SecurityPolicyBasic256Sha256, uri=URI, timeout=60) -> Client:
     """A client that encrypts, not yet connected."""
     client = Client(endpoint, timeout=timeout)
     client.application_uri = uri

@@ -89,7 +89,7 @@ def test_the_story_of_an_alarm(data_dir):
             assert drift.Message.Text.isascii()
             assert field(drift, "AckedState/Id") is False
             # Bit 1, or 0 where the story has gone on to the next warning.
-            eventually(lambda: read(client, "Motor1.Alarms.UnackedWord") & 3, 5, "the bit of a drift")
+            eventually(lambda: read(client, "Motor1.Alarms.UnackedWord") & 3, 60, "the bit of a drift")
             assert read(client, "Motor1.Alarms.AnyUnacked") is True
             assert read(client, "Gateway.Alarms.UnackedWord") & 3
 
@@ -129,7 +129,7 @@ def test_the_story_of_an_alarm(data_dir):
             assert (seen.Comment.Text, seen.ClientUserId) == ("seen", "anonymous")
             refused(ua.StatusCodes.BadConditionBranchAlreadyAcked, lambda: call(client, ACKNOWLEDGE, seen, "again"))
             # Bit 0 may be of another monitor's warning, raised since.
-            eventually(lambda: not read(client, "Motor1.Alarms.UnackedWord") & 2, 5, "no drift to acknowledge")
+            eventually(lambda: not read(client, "Motor1.Alarms.UnackedWord") & 2, 60, "no drift to acknowledge")
             assert any("acknowledged by anonymous: seen" in read(client, f"Motor1.Log.Line{n:02}") for n in range(1, 11))
 
 

@@ -35,7 +35,7 @@ def test_the_checks_pass_and_say_what_they_measured(client):
     eventually(lambda: value_or_none(client, f"{CHECKS}.FewGaps.Passed") is True, 60, "a first look")
     assert read(client, f"{CHECKS}.Total") == 4
     assert read(client, f"{CHECKS}.FewGaps.Kind") == "missing_share"
-    assert read(client, f"{CHECKS}.FewGaps.Value") == 0.0
+    assert 0 <= read(client, f"{CHECKS}.FewGaps.Value") <= 0.05
     assert read(client, f"{CHECKS}.FewGaps.Limit") == 0.05
     assert read(client, f"{CHECKS}.WindingTemperature.Feature") == "TempWinding"
     assert read(client, f"{CHECKS}.FewGaps.RegimeKey") == "Voltage=164;Load=50"

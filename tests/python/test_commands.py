@@ -55,26 +55,26 @@ def client(learned):
 
 def test_suspending_and_resuming_by_methods(client):
     call(client, "Motor1.Drift.SuspendMonitoring", number(0), text("oil change"))
-    eventually(lambda: read(client, "Motor1.Drift.Status") == 5, 10, "Suspended")
+    eventually(lambda: read(client, "Motor1.Drift.Status") == 5, 60, "Suspended")
     assert read(client, "Motor1.Regimes.ActiveState") == 4
     refused(ua.StatusCodes.BadInvalidState, lambda: call(client, "Motor1.Drift.SuspendMonitoring", number(0), text("")))
     call(client, "Motor1.Drift.ResumeMonitoring")
-    eventually(lambda: read(client, "Motor1.Drift.Status") != 5, 10, "resumed")
+    eventually(lambda: read(client, "Motor1.Drift.Status") != 5, 60, "resumed")
 
 
 def test_a_suspension_ends_by_itself(client):
     call(client, "Motor1.Drift.SuspendMonitoring", number(1), text(""))
-    eventually(lambda: read(client, "Motor1.Drift.Status") != 5 and offered(client, SUSPEND), 20, "resumed by itself")
+    eventually(lambda: read(client, "Motor1.Drift.Status") != 5 and offered(client, SUSPEND), 60, "resumed by itself")
 
 
 def test_the_same_by_variables(client):
-    eventually(lambda: offered(client, SUSPEND), 10, "suspending is offered")
+    eventually(lambda: offered(client, SUSPEND), 60, "suspending is offered")
     assert request(client, SUSPEND, "cleaning", 0.0, 41) == DONE
     assert read(client, f"{COMMAND}.AckId") == 41
     assert read(client, f"{COMMAND}.LastRequest") == SUSPEND
     assert read(client, f"{COMMAND}.StateText") == "Done"
     assert "suspended" in read(client, f"{COMMAND}.ResultText")
-    eventually(lambda: offered(client, RESUME) and not offered(client, SUSPEND), 10, "only resuming is offered")
+    eventually(lambda: offered(client, RESUME) and not offered(client, SUSPEND), 60, "only resuming is offered")
     refused(ua.StatusCodes.BadInvalidState, lambda: request(client, SUSPEND))
     assert read(client, f"{COMMAND}.State") == REJECTED
     assert "not possible now" in read(client, f"{COMMAND}.ResultText")
@@ -129,23 +129,23 @@ def test_a_buffer_is_collected_acknowledged_and_released(client):
 
     def collect(rows):
         dataset = call(client, f"{buffer}.StartCollecting", text(KEY), ua.Variant(rows, ua.VariantType.UInt32), text("for a look"))
-        eventually(lambda: read(client, f"{buffer}.DatasetId") == dataset, 10, "the data set's id")
+        eventually(lambda: read(client, f"{buffer}.DatasetId") == dataset, 60, "the data set's id")
         assert read(client, f"{buffer}.Reason") == 5
         return dataset
 
     dataset = collect(1_000_000)  # not ready for hours
     refused(ua.StatusCodes.BadInvalidState, lambda: call(client, f"{buffer}.AcknowledgeBuffer", text(dataset), text("")))
     call(client, f"{buffer}.ReleaseBuffer", text(dataset), text("asked for by mistake"))
-    eventually(lambda: read(client, f"{buffer}.State") == 0, 10, "Idle")
+    eventually(lambda: read(client, f"{buffer}.State") == 0, 60, "Idle")
     dataset = collect(30)
     eventually(lambda: read(client, f"{buffer}.State") == 2, 60, "Ready")
     assert read(client, f"{buffer}.Rows") == 30
     refused(ua.StatusCodes.BadInvalidArgument, lambda: call(client, f"{buffer}.AcknowledgeBuffer", text("other"), text("")))
     call(client, f"{buffer}.AcknowledgeBuffer", text(dataset), text(""))
-    eventually(lambda: read(client, f"{buffer}.State") == 5, 10, "Acknowledged")
+    eventually(lambda: read(client, f"{buffer}.State") == 5, 60, "Acknowledged")
     assert read(client, f"{buffer}.AcknowledgedBy") == "anonymous"
     assert request(client, RELEASE, dataset) == DONE
-    eventually(lambda: read(client, f"{buffer}.State") == 0, 10, "Idle")
+    eventually(lambda: read(client, f"{buffer}.State") == 0, 60, "Idle")
 
 
 def test_a_label_is_counted(client):
@@ -154,7 +154,7 @@ def test_a_label_is_counted(client):
     never = ua.Variant(datetime(1601, 1, 1), ua.VariantType.DateTime)
     class_one = ua.Variant(1, ua.VariantType.UInt16)
     call(client, "Motor1.SubmitLabel", text(prediction), never, never, class_one, number(0), text("short"))
-    eventually(lambda: read(client, "Motor1.Label.Labelled") == before + 1, 10, "one more label")
+    eventually(lambda: read(client, "Motor1.Label.Labelled") == before + 1, 60, "one more label")
 
 
 def test_a_parameter_goes_back_to_the_file(client):
@@ -162,10 +162,10 @@ def test_a_parameter_goes_back_to_the_file(client):
     default = read(client, f"{hop}.DefaultValue")
     write(client, hop, default + 1, ua.VariantType.UInt32)
     call(client, "Gateway.Configuration.ResetParameter", text(hop), text("tried"))
-    eventually(lambda: read(client, hop) == default, 10, "the file's value")
+    eventually(lambda: read(client, hop) == default, 60, "the file's value")
     write(client, hop, default + 2, ua.VariantType.UInt32)
     assert request(client, RESET_PARAMETER, hop) == DONE
-    eventually(lambda: read(client, f"{hop}.EffectiveValue") == default, 10, "the file's value")
+    eventually(lambda: read(client, f"{hop}.EffectiveValue") == default, 60, "the file's value")
     refused(ua.StatusCodes.BadNodeIdUnknown, lambda: call(client, "Gateway.Configuration.ResetParameter", text("Motor1.Nothing"), text("")))
 
 
@@ -175,15 +175,19 @@ def test_accepted_drift_is_normal_after_a_restart_too(data_dir):
         gateway.wait_for_status("OK", 60)
         gateway.wait_for_status("Drift", 150)
         with gateway.client() as client:
-            eventually(lambda: offered(client, ACCEPT), 30, "accepting is offered")
+            eventually(lambda: offered(client, ACCEPT), 60, "accepting is offered")
             old = read(client, "Motor1.Regimes.R01.ReferenceId")
+            told = len(gateway.lines)
             new = call(client, "Motor1.Regimes.AcceptDriftAsNewReference", text(KEY), text("new bearing"))
             assert new == f"{old}.1"
-            eventually(lambda: read(client, "Motor1.Regimes.R01.ReferenceId") == new, 10, "the new reference")
-            eventually(lambda: read(client, "Motor1.Drift.DataDrift.Status") == 2, 120, "OK by the new reference")
+            # Drift no longer; for how long depends on the story, which goes on: more wear, a standstill, the repair.
+            gateway.wait_for(lambda line: line.get("monitor") == "DataDrift" and line["status"] in ("OK", "NotEvaluated"), 60, told)
+            changed = gateway.wait_for_event("reference_changed", 60)
+            assert (changed["old"], changed["new"]) == (old, new)
+            eventually(lambda: read(client, "Motor1.Regimes.R01.ReferenceId") == new, 60, "the new reference")
         gateway.kill()
     with Gateway(data_dir, speed=SPEED) as gateway, gateway.client() as client:
-        eventually(lambda: read(client, "Motor1.Regimes.R01.InUse"), 20, "the first values")
+        eventually(lambda: read(client, "Motor1.Regimes.R01.InUse"), 60, "the first values")
         assert read(client, "Motor1.Regimes.R01.ReferenceId") == new
         assert read(client, f"{COMMAND}.State") == 0 and read(client, f"{COMMAND}.Request") == 0
         assert call(client, "Motor1.Regimes.RestoreReference", text(KEY), text("")) == f"{old}.2"

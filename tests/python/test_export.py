@@ -57,9 +57,9 @@ def test_from_collecting_to_released_by_methods(learned, client):
     assert manifest["exported_by"] == "anonymous" and manifest["rows_lost"] == 0
 
     call(client, f"{buffer}.AcknowledgeBuffer", text(dataset), text("fetched"))
-    eventually(lambda: read(client, f"{buffer}.State") == ACKNOWLEDGED, 10, "Acknowledged")
+    eventually(lambda: read(client, f"{buffer}.State") == ACKNOWLEDGED, 60, "Acknowledged")
     call(client, f"{buffer}.ReleaseBuffer", text(dataset), text(""))
-    eventually(lambda: read(client, f"{buffer}.State") == 0, 10, "Idle")
+    eventually(lambda: read(client, f"{buffer}.State") == 0, 60, "Idle")
     assert (folder / name).is_file(), "the file stays"
     commands = [line for line in learned.lines if line.get("event") == "command" and line["command"] == "ExportBuffer"]
     assert commands[0]["refused"] and not commands[-1]["refused"]
@@ -86,7 +86,7 @@ def test_the_same_by_variables_and_again_in_another_format(client):
 
     assert request(client, ACKNOWLEDGE, dataset) == DONE
     assert request(client, RELEASE, dataset) == DONE
-    eventually(lambda: not offered(client, EXPORT), 10, "nothing to export is left")
+    eventually(lambda: not offered(client, EXPORT), 60, "nothing to export is left")
     refused(ua.StatusCodes.BadInvalidState, lambda: request(client, EXPORT, dataset))
     assert read(client, f"{COMMAND}.State") == REJECTED
 

@@ -44,7 +44,7 @@ def test_the_configuration_comes_whole(demo):
         content = download(client, CONFIGURATION)
         assert b"[[machines]]" in content
         assert download(client, CONFIGURATION, 1_000_000) == content
-        eventually(lambda: read(client, f"{CONFIGURATION}.Size") == len(content), 5, "the size is not told")
+        eventually(lambda: read(client, f"{CONFIGURATION}.Size") == len(content), 60, "the size is not told")
 
 
 def test_positions_and_counts_are_kept(demo):
@@ -80,7 +80,7 @@ def test_a_session_takes_its_files_along(demo):
     with demo.client() as client:
         call(client, CONFIGURATION, "Open", byte(READ))
     with demo.client() as client:
-        eventually(lambda: read(client, f"{CONFIGURATION}.OpenCount") == 0, 10, "an ended session's file is still open")
+        eventually(lambda: read(client, f"{CONFIGURATION}.OpenCount") == 0, 60, "an ended session's file is still open")
 
 
 def test_a_damaged_bundle_is_refused(demo):
@@ -91,6 +91,6 @@ def test_a_damaged_bundle_is_refused(demo):
         call(client, upload, "Write", u32(handle), b"no bundle at all\n")
         with pytest.raises(ua.uaerrors.BadDecodingError):
             call(client, transfer, "CloseAndCommit", u32(handle))
-        eventually(lambda: read(client, "Motor1.Models.Stator.Candidate.State") == 5, 5, "the candidate has failed")
+        eventually(lambda: read(client, "Motor1.Models.Stator.Candidate.State") == 5, 60, "the candidate has failed")
         assert "bundle" in read(client, "Motor1.Models.Stator.Candidate.StateText")
         assert not (demo.data_dir / "inbox").exists()

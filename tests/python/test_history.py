@@ -42,7 +42,7 @@ def filled(demo):
 
 def settled():
     """A span of which nothing is added and nothing falls out of the ring while it is read: the demo's holds 100 s."""
-    end = datetime.now(timezone.utc) - timedelta(seconds=1)
+    end = datetime.now(timezone.utc) - timedelta(seconds=5)
     return end - timedelta(seconds=20), end
 
 

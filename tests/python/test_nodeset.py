@@ -54,7 +54,7 @@ def test_another_tool_finds_the_same_tree(demo, exported):
         await server.import_xml(str(exported))
         index = await server.get_namespace_index(INSTANCES)
         imported = await tree(server.get_node, server.nodes.objects.nodeid, index)
-        async with Client(demo.endpoint) as client:
+        async with Client(demo.endpoint, timeout=60) as client:
             browsed = await tree(client.get_node, client.nodes.objects.nodeid, 2)
         return imported, browsed
 

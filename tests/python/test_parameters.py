@@ -37,7 +37,7 @@ def test_a_value_in_range_is_effective_at_once(client):
     assert read(client, f"{THRESHOLD}.DefaultValue") == default
     assert read(client, f"{THRESHOLD}.LastErrorText") == ""
     assert read(client, f"{THRESHOLD}.LastChangedBy") == "anonymous"
-    eventually(lambda: read(client, "Gateway.Configuration.Revision") > revision, 5, "a new revision")
+    eventually(lambda: read(client, "Gateway.Configuration.Revision") > revision, 60, "a new revision")
     write(client, THRESHOLD, default, DOUBLE)
     assert read(client, f"{THRESHOLD}.EffectiveValue") == default
 
@@ -51,11 +51,11 @@ def test_subscribers_see_a_written_value(client):
 
     subscription = client.create_subscription(50, Handler())
     subscription.subscribe_data_change(node(client, "Motor1.Drift.DataDrift.Hop.EffectiveValue"))
-    assert seen.get(timeout=10) == 20
+    assert seen.get(timeout=60) == 20
     write(client, "Motor1.Drift.DataDrift.Hop", 25, ua.VariantType.UInt32)
-    assert seen.get(timeout=10) == 25
+    assert seen.get(timeout=60) == 25
     write(client, "Motor1.Drift.DataDrift.Hop", 20, ua.VariantType.UInt32)
-    assert seen.get(timeout=10) == 20
+    assert seen.get(timeout=60) == 20
     subscription.delete()
 
 

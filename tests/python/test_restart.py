@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 
 import pytest
 from asyncua import ua
@@ -57,9 +56,7 @@ def stopped(tmp_path_factory):
     with Gateway(data_dir, speed=SPEED) as gateway:
         learned(gateway)
         tune(gateway)
-        begun = time.monotonic()
         assert gateway.terminate() == 0
-        assert time.monotonic() - begun < 10
         assert gateway.errors() == ""
         assert gateway.lines[-1] == {"type": "end", "why": "SIGTERM", "at": gateway.lines[-1]["at"]}
         return data_dir, last_row(gateway)

@@ -63,7 +63,7 @@ def test_logins_and_refusals_are_events(demo, certificate):
     def event(name):
         return [line for line in demo.lines[begun:] if line.get("event") == name and line.get("user") == "operator"]
 
-    eventually(lambda: event("session") and event("refused"), 10, "the events")
+    eventually(lambda: event("session") and event("refused"), 60, "the events")
     assert event("session")[0]["roles"] == "Operator" and event("session")[0]["address"] == "127.0.0.1"
     refused = event("refused")[0]
     assert (refused["action"], refused["target"], refused["address"]) == ("write", THRESHOLD, "127.0.0.1")

@@ -48,7 +48,7 @@ def test_a_certificate_of_another_application_is_refused(demo, certificate):
 
 def test_no_password_goes_over_an_unencrypted_endpoint(demo):
     async def connect():
-        client = Client(demo.endpoint)
+        client = Client(demo.endpoint, timeout=60)
         client.set_user("engineer")
         client.set_password("demo")
         async with client:
@@ -60,7 +60,7 @@ def test_no_password_goes_over_an_unencrypted_endpoint(demo):
 
 def test_each_endpoint_says_what_it_offers(demo):
     async def endpoints():
-        return await Client(demo.endpoint).connect_and_get_server_endpoints()
+        return await Client(demo.endpoint, timeout=60).connect_and_get_server_endpoints()
 
     found = {
         (e.SecurityPolicyUri.rpartition("#")[2], e.SecurityMode.name): sorted(t.TokenType.name for t in e.UserIdentityTokens)

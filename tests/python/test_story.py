@@ -20,7 +20,7 @@ IDLE, COLLECTING, READY = range(3)
 
 SPEED = 20
 # From the PLC's change of a phase to the panel, with all that lies between; also what a busy test machine adds.
-LAG = 1.5
+LAG = 3.0
 PHASES = [
     "Learning",
     "Normal",

@@ -102,7 +102,7 @@ def test_the_first_start(data_dir, certificate):
         assert add(data_dir, "anna", "Observer").returncode == 0
         assert asyncio.run(heartbeat("anna", PASSWORD)) == ua.StatusCodes.Good
         assert refused("anna", "wrong password") == ua.StatusCodes.BadUserAccessDenied
-        eventually(lambda: listens_on("127.0.0.2"), 10, "listening on all addresses")
+        eventually(lambda: listens_on("127.0.0.2"), 60, "listening on all addresses")
 
         # Removed: the open connection is ended, a new one does not come about.
         async def removed():

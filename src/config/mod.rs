@@ -15,6 +15,7 @@ mod fault;
 mod load;
 mod raw;
 mod read;
+mod repeat;
 #[cfg(test)]
 mod tests;
 pub mod tunable;

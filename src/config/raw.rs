@@ -116,7 +116,8 @@ section! {
 }
 
 section! {
-    /// A connection to one PLC. Without any source, only recorded data can be read.
+    /// A connection to one PLC. Without any source, only recorded data can be read. Equal ones in one description:
+    /// `repeat = "1..20"`, and `{n}` in the texts; likewise in machines, settings and signals.
     RawSource {
         /// Its name: a letter, then letters, digits and `_`, 32 at most.
         name: String = Required(r#""PLC1""#);

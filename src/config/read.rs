@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::LabelValue;
 use super::fault::{ConfigErrors, Fault, did_you_mean};
+use super::repeat;
 use crate::drift::Test;
 use crate::drift::calibrate::Budget;
 
@@ -56,11 +57,13 @@ pub(super) struct Notes<'t> {
     text: &'t str,
     faults: Vec<Fault>,
     places: HashMap<String, usize>,
+    /// Within so many repeated tables: texts may stand for numbers.
+    repeated: usize,
 }
 
 impl<'t> Notes<'t> {
     pub fn new(text: &'t str) -> Self {
-        Self { text, faults: Vec::new(), places: HashMap::new() }
+        Self { text, faults: Vec::new(), places: HashMap::new(), repeated: 0 }
     }
 
     /// Notes a fault at a key; where the key is missing, the table that lacks it is the place.
@@ -84,6 +87,11 @@ impl<'t> Notes<'t> {
         self.faults.iter().any(|f| f.path == path)
     }
 
+    /// True where a fault was noted at this path or below it.
+    pub fn faulty_within(&self, path: &str) -> bool {
+        self.faults.iter().any(|f| f.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])))
+    }
+
     /// A value that must be there. Says so where it is not; is silent where it was there and wrong.
     pub fn required<T>(&mut self, value: Option<T>, table: &str, key: &str, hint: &str) -> Option<T> {
         let path = join(table, key);
@@ -98,9 +106,13 @@ impl<'t> Notes<'t> {
         if self.faults.is_empty() { Ok(value) } else { Err(self.into_errors()) }
     }
 
-    /// The faults in the order of the file.
+    /// The faults in the order of the file; those that copies of a table have in common once.
     pub fn into_errors(mut self) -> ConfigErrors {
         self.faults.sort_by_key(|f| (f.line, f.column));
+        let of_a_copy = |a: &Fault, b: &Fault| {
+            (a.line, a.column) == (b.line, b.column) && a.path != b.path && without_indices(&a.path) == without_indices(&b.path)
+        };
+        self.faults.dedup_by(|later, first| of_a_copy(later, first));
         ConfigErrors { file: None, faults: self.faults }
     }
 
@@ -181,6 +193,11 @@ pub(super) fn join(table: &str, key: &str) -> String {
     if table.is_empty() { key.to_string() } else { format!("{table}.{key}") }
 }
 
+/// `a[].b[]` of `a[0].b[7]`.
+fn without_indices(path: &str) -> String {
+    path.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
 /// The path itself, then what contains it: `a[0].b`, `a[0]`, `a`.
 fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(path), |p| p.rfind(['.', '[']).map(|end| &p[..end]))
@@ -220,6 +237,7 @@ impl FromToml for f64 {
         let number = match value.get_ref() {
             DeValue::Float(x) => x.as_str().parse().ok(),
             DeValue::Integer(i) => i128::from_str_radix(i.as_str(), i.radix()).ok().map(|i| i as f64),
+            DeValue::String(text) if notes.repeated > 0 && text.parse::<f64>().is_ok() => text.parse().ok(),
             _ => {
                 notes.wrong(value, path, "a number");
                 return None;
@@ -240,6 +258,7 @@ macro_rules! whole_numbers {
             fn from_toml(value: &Item<'_>, path: &str, notes: &mut Notes<'_>) -> Option<Self> {
                 let number = match value.get_ref() {
                     DeValue::Integer(i) => i128::from_str_radix(i.as_str(), i.radix()).ok(),
+                    DeValue::String(text) if notes.repeated > 0 && text.parse::<u64>().is_ok() => text.parse().ok(),
                     _ => {
                         notes.wrong(value, path, "a whole number");
                         return None;
@@ -267,10 +286,25 @@ impl<T: FromToml> FromToml for Vec<T> {
             return None;
         };
         let mut items = Vec::with_capacity(list.len());
-        for (i, item) in list.iter().enumerate() {
-            let path = format!("{path}[{i}]");
-            notes.places.insert(path.clone(), item.span().start);
-            items.push(T::from_toml(item, &path, notes));
+        for item in list {
+            let path = |items: &Vec<Option<T>>| format!("{path}[{}]", items.len());
+            let first = path(&items);
+            notes.places.insert(first.clone(), item.span().start);
+            let Some(copies) = repeat::copies(item, &first, notes) else {
+                items.push(T::from_toml(item, &first, notes));
+                continue;
+            };
+            notes.repeated += 1;
+            for copy in &copies {
+                let path = path(&items);
+                notes.places.insert(path.clone(), copy.span().start);
+                items.push(T::from_toml(copy, &path, notes));
+            }
+            notes.repeated -= 1;
+            if copies.is_empty() {
+                // The fault is noted.
+                items.push(None);
+            }
         }
         items.into_iter().collect()
     }

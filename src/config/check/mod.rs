@@ -129,7 +129,7 @@ fn machines(
     store: &StoreConfig,
     notes: &mut Notes<'_>,
 ) -> Vec<Arc<MachineConfig>> {
-    if raw.is_empty() && !(present && notes.faulty("machines")) {
+    if raw.is_empty() && !(present && notes.faulty_within("machines")) {
         notes.fault("machines", "no machine", Some("add a table [[machines]]".to_string()));
     }
     if raw.len() > bounds::MAX_MACHINES {

@@ -39,6 +39,7 @@ use crate::server::alarms::{AlarmLink, AlarmSender};
 use crate::server::{self, Access, CommandRequest, CommandSender, OfferSenders, ParameterSpec, ServerError, ServerInput};
 use crate::source::{self, SampleSender, SourceStatus, SourceTask, Tag};
 use crate::store::{MachineLayout, Record, SledStore, Store, StoreError, StoreHealth, StoreMessage, StoreWriter};
+use crate::switches::{self, SourceSwitch, Switches};
 use crate::types::{Answer, Command, Event, EventKind, GATEWAY, Refusal, SampleId, Timestamp, Verdict};
 use crate::users::UserList;
 
@@ -141,6 +142,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         machines.push(prepared);
     }
 
+    let switches = switches::restored(&config, store.as_ref(), &mut notes)?;
     let alarm_specs = alarm_desk::specs(&config);
     let alarms = alarm_desk::restored(&alarm_specs, store.get_blob(alarm_desk::KEY)?.as_deref(), &mut notes);
 
@@ -157,7 +159,10 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
     let offers: OfferSenders = offers.into();
     let server = server::start(ServerInput {
         config: config.clone(),
-        parameters: machines.iter().flat_map(|m| parameters(m.core.config(), &m.from_file)).collect(),
+        parameters: {
+            let of_machines = machines.iter().flat_map(|m| parameters(m.core.config(), &m.from_file));
+            of_machines.chain(switches.iter().map(SourceSwitch::spec)).collect()
+        },
         access: input.access,
         users: input.users,
         audit,
@@ -182,7 +187,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
     }
 
     let mut tasks = JoinSet::new();
-    let sources = start_sources(&config, &input.data_dir, &stop, &mut tasks, machines.len());
+    let sources = start_sources((&config, &switches), &input.data_dir, &stop, &mut tasks, machines.len());
     let mut app = App {
         endpoint: server.endpoint.clone(),
         events: events.clone(),
@@ -246,6 +251,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         events: events.clone(),
         updates: updates.clone(),
         alarms: AlarmSender(alarm_requests.clone()),
+        switches: Switches { switches, store: app.writer.sender.clone(), updates: updates.clone() },
     };
     app.tasks.spawn(reloader.run(requests, app.stop.child_token()));
     app.tasks.spawn(route_commands(commands_rx, routes, app.stop.child_token()));
@@ -416,9 +422,10 @@ fn tuned(machine: &Arc<MachineConfig>, store: &dyn Store, notes: &mut Vec<String
     Ok(Arc::new(config))
 }
 
-/// The writable variables of all machines, with the file's values.
+/// The writable variables of all machines and sources, with the file's values.
 pub fn parameters_of(config: &Config) -> Vec<ParameterSpec> {
-    config.machines.iter().flat_map(|machine| parameters(machine, machine)).collect()
+    let of_machines = config.machines.iter().flat_map(|machine| parameters(machine, machine));
+    of_machines.chain(switches::from_file(config).iter().map(SourceSwitch::spec)).collect()
 }
 
 /// The writable variables of a machine.
@@ -443,7 +450,7 @@ struct Sources {
 }
 
 fn start_sources(
-    config: &Config,
+    (config, switches): (&Config, &[SourceSwitch]),
     data_dir: &std::path::Path,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
@@ -452,17 +459,18 @@ fn start_sources(
     let (senders, samples) = (0..machines).map(|_| mpsc::channel(SAMPLES)).unzip();
     let sender = SampleSender::new(senders);
     let mut status = Vec::new();
-    for (k, source) in config.sources.iter().enumerate() {
+    for (k, (source, switch)) in config.sources.iter().zip(switches).enumerate() {
         let (tx, rx) = watch::channel(SourceStatus::default());
         status.push(rx);
-        tasks.spawn(source::run(SourceTask {
+        let task = SourceTask {
             config: source.clone(),
             tags: tags(config, k),
             samples: sender.clone(),
             status: tx,
             pki_dir: data_dir.join("pki").join("sources"),
             stop: stop.child_token(),
-        }));
+        };
+        tasks.spawn(source::run_switched(task, switch.watch()));
     }
     Sources { status, samples }
 }

@@ -43,6 +43,8 @@ pub mod source;
 #[cfg(feature = "gateway")]
 pub mod store;
 #[cfg(feature = "gateway")]
+pub mod switches;
+#[cfg(feature = "gateway")]
 pub mod users;
 #[cfg(feature = "gateway")]
 pub mod wire;

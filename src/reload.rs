@@ -4,6 +4,7 @@
 //! file ─read, checked whole─▶ faults? ─▶ Valid = false, nothing changes
 //!                               │ none
 //!                               ├─▶ tunable values that differ ─▶ drivers: effective at once
+//!                               ├─▶ sources switched off or on: at once
 //!                               └─▶ anything else ─▶ RestartPending
 //! ```
 
@@ -20,6 +21,7 @@ use crate::server::alarms::AlarmSender;
 use crate::server::view::{ascii, sentence};
 use crate::server::{CommandRequest, NodeUpdate, UpdateSender};
 use crate::store::{Record, StoreMessage};
+use crate::switches::{Switches, Told};
 use crate::types::{Answer, Command, Event, GATEWAY, Quality, Refusal, Scalar};
 
 /// Longest text of all messages, bytes.
@@ -38,12 +40,16 @@ pub struct Reloader {
     pub updates: UpdateSender,
     /// Where alarms are acknowledged.
     pub alarms: AlarmSender,
+    /// Of the sources.
+    pub switches: Switches,
 }
 
 /// What a newer file differs in.
 struct Difference {
     /// Machines whose tunable values differ, by their place.
     machines: Vec<usize>,
+    /// Sources that are switched otherwise, by name.
+    switches: Vec<Arc<str>>,
     /// What waits for a restart.
     pending: Vec<String>,
 }
@@ -54,11 +60,31 @@ impl Reloader {
         while let Some(Some(request)) = stop.run_until_cancelled(requests.recv()).await {
             let CommandRequest { command, user, operator, via, reply, .. } = request;
             let result = match &command {
+                Command::SetParameter { path, value } => {
+                    let (result, told) = self.switches.set(path, value, &user).await;
+                    self.tell_all(told);
+                    result.map(|()| Answer::default())
+                }
+                Command::ResetParameter { path, .. } => {
+                    let (result, told) = self.switches.reset(path, &user).await;
+                    self.tell_all(told);
+                    result
+                }
                 Command::ReloadConfig { dry_run } => self.reload(*dry_run, &user).await,
                 Command::AcknowledgeAlarms { bits, comment } => self.alarms.command(Scope::Gateway, *bits, comment, &user).await,
                 other => Err(Refusal::NotSupported(format!("{} is for a machine, not for the gateway", other.name()))),
             };
-            let kind = audit(&command, GATEWAY, via, (&user, &operator), &result);
+            // A write of a parameter has its own event.
+            if !matches!(command, Command::SetParameter { .. }) {
+                self.tell_all(vec![audit(&command, GATEWAY, via, (&user, &operator), &result)]);
+            }
+            let _ = reply.send(result);
+        }
+    }
+
+    /// Keeps what has happened.
+    fn tell_all(&self, told: Told) {
+        for kind in told {
             let event = Event { unit: GATEWAY.into(), row: 0, time: wall_clock(), kind };
             if let Some(text) = sentence(&event) {
                 tracing::info!("{text}");
@@ -66,7 +92,6 @@ impl Reloader {
             let _ = self.store.try_send(StoreMessage::Record(Record::Event(event.clone())));
             // Nobody may be listening.
             let _ = self.events.send(event);
-            let _ = reply.send(result);
         }
     }
 
@@ -88,6 +113,7 @@ impl Reloader {
         let mut messages: Vec<String> = Vec::new();
         if dry_run {
             messages.extend(difference.machines.iter().map(|k| would_change(&self.running.machines[*k], &new.machines[*k])));
+            messages.extend(difference.switches.iter().map(|name| format!("would change: {GATEWAY}.Sources.{name}.Enabled")));
             messages.extend(difference.pending.iter().map(|what| format!("{what}: needs a restart")));
             return Ok(answer(true, join(messages, "nothing has changed in the file")));
         }
@@ -102,6 +128,21 @@ impl Reloader {
                 Err(why) => {
                     refused = true;
                     messages.push(format!("{} is not changed: {why}", new.machines[k].name));
+                }
+            }
+        }
+        if !difference.switches.is_empty() {
+            let (result, told) = self.switches.adopt(&new.sources, user).await;
+            self.tell_all(told);
+            match result {
+                Ok(paths) => {
+                    messages.push(format!("changed: {}", paths.join(", ")));
+                    let enabled = running.sources.iter_mut().zip(&new.sources);
+                    enabled.for_each(|(running, new)| running.enabled = new.enabled);
+                }
+                Err(why) => {
+                    refused = true;
+                    messages.push(why.to_string());
                 }
             }
         }
@@ -164,7 +205,13 @@ fn faults(error: &LoadError) -> String {
 }
 
 fn compare(running: &Config, new: &Config) -> Difference {
-    let mut difference = Difference { machines: Vec::new(), pending: Vec::new() };
+    let mut difference = Difference { machines: Vec::new(), switches: Vec::new(), pending: Vec::new() };
+    let mut switched = running.sources.clone();
+    switched.iter_mut().zip(&new.sources).for_each(|(running, new)| running.enabled = new.enabled);
+    if switched == new.sources {
+        let differ = running.sources.iter().zip(&new.sources).filter(|(a, b)| a.enabled != b.enabled);
+        difference.switches = differ.map(|(_, new)| new.name.clone()).collect();
+    }
     let mut differs = |what: &str, differs: bool| {
         if differs {
             difference.pending.push(what.to_string());
@@ -173,7 +220,7 @@ fn compare(running: &Config, new: &Config) -> Difference {
     differs("gateway", running.gateway != new.gateway);
     differs("server", running.server != new.server);
     differs("store", running.store != new.store);
-    differs("sources", running.sources != new.sources);
+    differs("sources", switched != new.sources);
     let names = |c: &Config| c.machines.iter().map(|m| m.name.clone()).collect::<Vec<_>>();
     if names(running) != names(new) {
         differs("the list of machines", true);
@@ -224,6 +271,7 @@ mod tests {
                 events: broadcast::channel(16).0,
                 updates,
                 alarms: AlarmSender(mpsc::channel(1).0),
+                switches: Switches { switches: Vec::new(), store: mpsc::channel(1).0, updates: mpsc::channel(1).0 },
             };
             Self { reloader, files, updates: received, dir }
         }

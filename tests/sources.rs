@@ -110,7 +110,7 @@ impl Rig {
         let (status_tx, status) = watch::channel(SourceStatus::default());
         let (stop, pki) = (CancellationToken::new(), tempfile::tempdir().unwrap());
         let task = tokio::spawn(source::run(SourceTask {
-            config: SourceConfig { name: "Plc".into(), kind },
+            config: SourceConfig { name: "Plc".into(), enabled: true, kind },
             tags: tags.into_iter().enumerate().map(|(i, tag)| Tag { id: SampleId { machine: 0, channel: i as u16 }, ..tag }).collect(),
             samples: SampleSender::new(vec![tx]),
             status: status_tx,

@@ -59,14 +59,17 @@ impl GatewayWatch {
         let mut out: Vec<(Arc<str>, Scalar)> = Vec::new();
         let mut put = |path: String, value: Scalar| out.push((path.into(), value));
         let store = self.store.borrow().clone();
-        let down = self.sources.iter().filter(|s| s.borrow().state != SourceState::Connected).count();
+        let down = self.sources.iter().filter(|s| !matches!(s.borrow().state, SourceState::Connected | SourceState::Disabled)).count();
         let health = match (&store.failing, down) {
             (Some(_), _) => Health::Fault,
             (None, 0) => Health::OK,
             (None, _) => Health::Degraded,
         };
         let text = store.failing.clone().unwrap_or_else(|| match down {
-            0 => health.name().into(),
+            0 => match self.sources.iter().filter(|s| s.borrow().state == SourceState::Disabled).count() {
+                0 => health.name().into(),
+                n => format!("{}, {n} of {} sources switched off", health.name(), self.sources.len()),
+            },
             n => format!("{n} of {} sources not connected", self.sources.len()),
         });
         put("Gateway.Health".into(), Scalar::U16(health.code()));

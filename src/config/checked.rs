@@ -79,6 +79,8 @@ pub struct ReplayConfig {
 pub struct SourceConfig {
     /// `[A-Za-z][A-Za-z0-9_]{0,31}`
     pub name: Arc<str>,
+    /// Whether it is read from. Default true.
+    pub enabled: bool,
     pub kind: SourceKind,
 }
 

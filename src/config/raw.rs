@@ -123,6 +123,8 @@ section! {
         name: String = Required(r#""PLC1""#);
         /// `opcua` or `modbus`.
         protocol: Protocol = Required(r#""opcua""#);
+        /// Whether it is read from. Can be switched over OPC UA while the gateway runs.
+        enabled: bool = Default("true");
         /// Where the PLC listens: `opc.tcp://host:port[/path]`; for Modbus `tcp://host[:port]`, or the keys host and port.
         endpoint: String = Required(r#""opc.tcp://192.168.0.10:4840""#);
         /// Security: `auto` (the strongest that the server offers), `none`, `basic256-sha256`, `aes128-sha256-rsa-oaep`,

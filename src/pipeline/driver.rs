@@ -354,12 +354,7 @@ impl Running {
 
     /// True once the record is safe on disk.
     async fn durable(&self, record: Record) -> Result<(), String> {
-        let (ack, answer) = oneshot::channel();
-        let stored = async {
-            self.d.store.send(StoreMessage::Durable(record, ack)).await.map_err(|_| "the store has ended".to_string())?;
-            answer.await.map_err(|_| "the store has ended".to_string())?.map_err(|e| e.to_string())
-        };
-        tokio::time::timeout(STORE_TIMEOUT, stored).await.unwrap_or_else(|_| Err("the store does not answer".into()))
+        durable(&self.d.store, record).await
     }
 
     /// Writes a parameter (`None`: back to the file's value): checked, on disk, then effective.
@@ -412,6 +407,19 @@ impl Running {
         // The server may have ended.
         let _ = self.d.updates.send(updates).await;
     }
+}
+
+/// Waits until the record is safe on disk.
+///
+/// # Errors
+/// Why it is not, in words.
+pub async fn durable(store: &mpsc::Sender<StoreMessage>, record: Record) -> Result<(), String> {
+    let (ack, answer) = oneshot::channel();
+    let stored = async {
+        store.send(StoreMessage::Durable(record, ack)).await.map_err(|_| "the store has ended".to_string())?;
+        answer.await.map_err(|_| "the store has ended".to_string())?.map_err(|e| e.to_string())
+    };
+    tokio::time::timeout(STORE_TIMEOUT, stored).await.unwrap_or_else(|_| Err("the store does not answer".into()))
 }
 
 /// Hash and time span of a bundle, as shown.

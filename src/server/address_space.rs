@@ -139,7 +139,7 @@ fn add_source(nodes: &mut Instantiator<'_>, source: &SourceConfig) -> Result<(),
         nodes.set(&join(&path, name), endpoint.as_str())?;
     }
     for name in ["Enabled", "Enabled.EffectiveValue"] {
-        nodes.set(&join(&path, name), true)?;
+        nodes.set(&join(&path, name), source.enabled)?;
     }
     Ok(())
 }

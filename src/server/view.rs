@@ -250,6 +250,7 @@ fn machine(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
         Some(model) if health == Health::Degraded && source == SourceState::Connected => {
             format!("{}: inferences of {model} take longer than LatencyBudget", health.name())
         }
+        _ if source == SourceState::Disabled => format!("{}: a source is switched off", health.name()),
         _ => health.name().into(),
     };
     w.words(|| format!("{m}.HealthText"), &health_text);

@@ -81,13 +81,21 @@ impl Emitter {
         self.send_sample(tag, None, Quality::Bad(cause), source_time, now());
     }
 
-    fn send_sample(&self, tag: usize, value: Option<Value>, quality: Quality, source_time: Timestamp, receive_time: Timestamp) {
+    /// Sends a sample without a value of each of these tags, all of one time; gives back those that found the channel full.
+    pub fn send_all_bad(&self, tags: Vec<usize>, cause: Cause) -> Vec<usize> {
+        let time = now();
+        let send = |tag: &usize| self.send_sample(*tag, None, Quality::Bad(cause), time, time);
+        tags.into_iter().filter(|tag| !send(tag)).collect()
+    }
+
+    fn send_sample(&self, tag: usize, value: Option<Value>, quality: Quality, source_time: Timestamp, receive_time: Timestamp) -> bool {
         let sample = Sample { id: self.tags[tag].id, value, quality, source_time, receive_time };
         let sent = self.samples.send(sample);
         self.lost[tag].store(!sent, Ordering::Relaxed);
         if !sent {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+        sent
     }
 }
 

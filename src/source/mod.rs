@@ -5,8 +5,10 @@ mod emit;
 mod modbus;
 mod opcua;
 mod report;
+mod switch;
 mod trial;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +19,7 @@ use crate::config::{RegisterType, Shape, SourceConfig, SourceKind};
 use crate::types::{Sample, SampleId, SourceState, Timestamp};
 
 pub use self::opcua::{Survey, SurveyError, SurveyOptions, survey};
+pub use self::switch::run_switched;
 pub use self::trial::{SourceTrial, TagTrial, try_source};
 
 use self::emit::Emitter;
@@ -110,7 +113,12 @@ pub async fn run(task: SourceTask) {
     let SourceTask { config, tags, samples, status, pki_dir, stop } = task;
     let emitter = Arc::new(Emitter::new(tags.into(), samples));
     let reporter = Reporter::new(config.name, status, emitter.clone());
-    match config.kind {
+    connect(config.kind, pki_dir, emitter, reporter, stop).await;
+}
+
+/// One connection with all its attempts.
+async fn connect(kind: SourceKind, pki_dir: PathBuf, emitter: Arc<Emitter>, reporter: Reporter, stop: CancellationToken) {
+    match kind {
         SourceKind::OpcUa(config) => opcua::OpcUaSource { config, pki_dir, emitter, reporter, stop }.run().await,
         SourceKind::Modbus(config) => modbus::ModbusSource { config, emitter, reporter, stop }.run().await,
     }

@@ -39,6 +39,8 @@ pub enum Cause {
     Overflow,
     /// The PLC's own status code (OPC UA), where no word above fits.
     Status(u32),
+    /// The source is switched off.
+    SwitchedOff,
 }
 
 impl Default for Quality {
@@ -73,6 +75,7 @@ impl fmt::Display for Cause {
             Self::SensorFailure => "sensor failure",
             Self::LastUsable => "last usable value",
             Self::Overflow => "values lost before it",
+            Self::SwitchedOff => "source switched off",
             Self::Status(code) => return write!(f, "status 0x{code:08X}"),
         })
     }

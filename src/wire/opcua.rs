@@ -55,6 +55,7 @@ pub fn from_quality(quality: Quality) -> StatusCode {
             Cause::WrongType => StatusCode::BadTypeMismatch,
             Cause::OutOfRange => StatusCode::BadOutOfRange,
             Cause::SensorFailure => StatusCode::BadSensorFailure,
+            Cause::SwitchedOff => StatusCode::BadOutOfService,
             Cause::NotFinite | Cause::WrongLength | Cause::Overflow | Cause::LastUsable | Cause::Status(_) => StatusCode::Bad,
         },
     }

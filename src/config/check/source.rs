@@ -31,13 +31,14 @@ fn source(mut raw: RawSource, path: &str, notes: &mut Notes<'_>) -> SourceConfig
         Some(Protocol::Modbus) => refuse_keys(OPCUA_KEYS, "opcua", path, notes),
         None => {}
     }
+    let enabled = raw.enabled.unwrap_or(true);
     let kind = match protocol {
         Some(Protocol::Modbus) => SourceKind::Modbus(modbus(raw, path, notes)),
         Some(Protocol::OpcUa) => SourceKind::OpcUa(opcua(raw, path, notes)),
         // A stand-in; the fault is noted.
         None => SourceKind::Modbus(modbus(RawSource { host: Some("unknown".into()), ..RawSource::default() }, path, notes)),
     };
-    SourceConfig { name, kind }
+    SourceConfig { name, enabled, kind }
 }
 
 fn refuse_keys(keys: &[&str], protocol: &str, path: &str, notes: &mut Notes<'_>) {

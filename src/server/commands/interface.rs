@@ -25,7 +25,7 @@ use super::super::node_manager::{GatewayNodes, instance_path};
 use super::super::parameter::{Ask, Rejection, Unanswered, ask_owner, check};
 use super::super::publish::{Values, current, now, own};
 use super::super::{INSTANCES, NodeUpdate, ParameterSpec, ServerError};
-use super::{PATIENCE, keep_nonsense, keep_refused, new_revision, permitted, reconfigures, words};
+use super::{PATIENCE, keep_nonsense, keep_refused, new_revision, not_resettable, permitted, reconfigures, words};
 use crate::server::view::ascii;
 use crate::types::{
     Answer, Command, CommandCode, CommandState, GATEWAY, LabelArguments, RequestArguments, Scalar, ScalarKind, Timestamp, Via,
@@ -223,8 +223,11 @@ impl Desk<'_> {
         };
         let user = asker.user.clone();
         let ask = Ask { target: target.clone(), command, user, operator: asker.operator.clone(), via: Via::Variables };
-        if !permitted(self.context, &ask) {
-            let why = format!("the user has no right to {}", words(&ask.command));
+        let denied = match permitted(self.context, &ask) {
+            true => not_resettable(self.nodes, self.context, &ask.command),
+            false => Some(format!("the user has no right to {}", words(&ask.command))),
+        };
+        if let Some(why) = denied {
             keep_refused(self.nodes, &ask, &why);
             return self.reject(code, &asker, &Rejection::new(StatusCode::BadUserAccessDenied, why));
         }

@@ -59,6 +59,11 @@ pub(super) async fn call(
         return;
     };
     let ask = Ask { target, command, user, operator: "".into(), via: Via::Method };
+    if let Some(why) = not_resettable(nodes, context, &ask.command) {
+        keep_refused(nodes, &ask, &why);
+        call.set_status(StatusCode::BadUserAccessDenied);
+        return;
+    }
     let (reconfigures, user) = (reconfigures(&ask.command), ask.user.clone());
     match ask_owner(&nodes.commands, ask, PATIENCE).await {
         Ok(mut answer) => {
@@ -96,6 +101,14 @@ fn new_revision(space: &RwLock<AddressSpace>, user: &str) -> Vec<NodeUpdate> {
 fn permitted(context: &RequestContext, ask: &Ask) -> bool {
     let action = if matches!(ask.command, Command::AcknowledgeAlarms { .. }) { Action::Write } else { Action::Call };
     allowed(context, &ask.command.path(&ask.target), action)
+}
+
+/// Why a session may not reset what it asks for: a parameter that it may not write.
+fn not_resettable(nodes: &GatewayNodes, context: &RequestContext, command: &Command) -> Option<String> {
+    let Command::ResetParameter { path: wanted, .. } = command else { return None };
+    let meant = |path: &str| if wanted.ends_with('.') { path.starts_with(&**wanted) } else { *path == **wanted };
+    let forbidden = |path: &&Arc<str>| meant(path) && !allowed(context, path, Action::Write);
+    nodes.shared.parameters.keys().filter(forbidden).min().map(|path| format!("the user has no right to write {path}"))
 }
 
 /// Keeps a command that never reached its owner.

@@ -396,7 +396,7 @@ const BAD: u8 = 0x80;
 const STATUS: u8 = 0x3f;
 
 /// Causes by their code minus one; never reordered, new ones at the end.
-const CAUSES: [Cause; 11] = [
+const CAUSES: [Cause; 12] = [
     Cause::NoData,
     Cause::Stale,
     Cause::ConnectionLost,
@@ -408,6 +408,7 @@ const CAUSES: [Cause; 11] = [
     Cause::SensorFailure,
     Cause::LastUsable,
     Cause::Overflow,
+    Cause::SwitchedOff,
 ];
 
 /// One byte, and the PLC's own status where the cause is one.
@@ -429,6 +430,7 @@ pub(super) fn quality_code(quality: Quality) -> (u8, Option<u32>) {
         Cause::SensorFailure => 9,
         Cause::LastUsable => 10,
         Cause::Overflow => 11,
+        Cause::SwitchedOff => 12,
         Cause::Status(status) => return (base | STATUS, Some(status)),
     };
     (base | code, None)

@@ -244,7 +244,7 @@ fn all_causes_have_a_code_of_their_own() {
     }
 }
 
-const CAUSES_OF_TYPES: [Cause; 12] = [
+const CAUSES_OF_TYPES: [Cause; 13] = [
     Cause::NoData,
     Cause::Stale,
     Cause::ConnectionLost,
@@ -256,6 +256,7 @@ const CAUSES_OF_TYPES: [Cause; 12] = [
     Cause::SensorFailure,
     Cause::LastUsable,
     Cause::Overflow,
+    Cause::SwitchedOff,
     Cause::Status(0x8000_0000),
 ];
 

@@ -284,3 +284,32 @@ fn missing_and_wrong_cells_are_bad_not_fatal() {
     assert!(summary["bad_setting"].as_u64().unwrap() > 15);
     assert!(statuses(&events, "machine").iter().all(|(_, s)| s != "Drift"));
 }
+
+#[test]
+fn a_broken_sensor_is_named_and_is_no_drift() {
+    let mut bench = Bench::new();
+    bench.train();
+    let path = bench.file("day.csv", &[(300, 164.0, 0.0), (400, 164.0, 0.0), (500, 164.0, 0.0)]);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let stuck = text.lines().enumerate().map(|(i, line)| {
+        let kept = line.rsplit_once(',').map_or(line, |(kept, _)| kept);
+        if (301..=700).contains(&i) { format!("{kept},9.5") } else { line.to_string() }
+    });
+    std::fs::write(&path, stuck.collect::<Vec<_>>().join("\n")).unwrap();
+    let (summary, _) = bench.replay("day.csv", "without.jsonl", &[]);
+    assert_eq!(summary["drifts"].as_u64(), Some(1), "without a rule a stuck sensor looks like drift");
+
+    let rule = "signals = [\"a\", { name = \"b\", stuck_after = \"5s\" }]";
+    std::fs::write(bench.path("config.toml"), CONFIG.replace("signals = [\"a\", \"b\"]", rule)).unwrap();
+    let (summary, events) = bench.replay("day.csv", "with.jsonl", &[]);
+    assert_eq!(summary["drifts"].as_u64(), Some(0));
+    let notes: Vec<(u64, &str)> = events
+        .iter()
+        .filter(|e| e["event"] == "note")
+        .map(|e| (e["row"].as_u64().unwrap(), e["text"].as_str().unwrap()))
+        .filter(|(_, text)| text.contains("signal b"))
+        .collect();
+    let [(begun, broken), (ended, well)] = notes[..] else { panic!("{notes:?}") };
+    assert!(broken.contains("stuck") && (304..=307).contains(&begun), "row {begun}: {broken}");
+    assert!(well.contains("plausible again") && (759..=762).contains(&ended), "row {ended}: {well}");
+}

@@ -43,6 +43,7 @@ pub(super) const REGIME_SLOTS: Bound<u16> = bound(8, 1, 64);
 pub(super) const MIN_REFERENCE_ROWS: Bound<u32> = bound(200, 20, 100_000);
 pub(super) const LEARN_ROWS: Bound<u32> = bound(0, 0, 10_000_000);
 pub(super) const BASELINE_ROWS: Bound<u32> = bound(0, 0, 100_000);
+pub(super) const STUCK_AFTER: Bound<Duration> = bound(Duration::from_secs(30), MS_100, Duration::from_secs(30 * 86_400));
 pub(super) const BLOCK_LENGTH: Bound<usize> = bound(256, 8, 65_536);
 
 pub(super) const TREES: Bound<usize> = bound(100, 1, 1_000);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::checks::Check;
+use crate::types::Frame;
 
 /// The whole configuration after all checks.
 #[derive(Clone, Debug, PartialEq)]
@@ -242,6 +243,21 @@ pub struct Condition {
     pub value: f64,
 }
 
+impl Condition {
+    /// Whether it holds; `None` where its value is not usable.
+    pub fn holds(&self, frame: &Frame) -> Option<bool> {
+        let x = frame.channels.get(self.channel)?.usable()?.number()?;
+        Some(match self.op {
+            Comparison::Less => x < self.value,
+            Comparison::LessOrEqual => x <= self.value,
+            Comparison::Greater => x > self.value,
+            Comparison::GreaterOrEqual => x >= self.value,
+            Comparison::Equal => x == self.value,
+            Comparison::NotEqual => x != self.value,
+        })
+    }
+}
+
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
     Less,
@@ -293,7 +309,19 @@ pub struct SignalConfig {
     pub unit: String,
     /// Values outside are Bad.
     pub range: Option<(f64, f64)>,
+    pub plausible: Plausible,
     pub shape: Shape,
+}
+
+/// What a signal's values can be; a value that cannot be is Bad, with the cause.
+#[derive(Copy, Clone, Debug, Default, PartialEq)]
+pub struct Plausible {
+    /// Longest time for which the value is exactly the same while the machine produces.
+    pub stuck_after: Option<Duration>,
+    /// Fastest change, in the signal's unit a second.
+    pub max_rate: Option<f64>,
+    /// Lowest and highest value that the converter can give: at or beyond them it is saturated.
+    pub saturation: Option<(f64, f64)>,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq)]

@@ -65,7 +65,7 @@ fn blocks() -> Vec<Block> {
         },
         Block {
             docs: &[" A waveform."],
-            without: &["column", "range", "register_type", "sampling", "scale", "offset"],
+            without: &["column", "range", "stuck_after", "max_rate", "saturation", "register_type", "sampling", "scale", "offset"],
             set: &[
                 ("name", r#""Flux""#),
                 ("source", r#""PLC1""#),

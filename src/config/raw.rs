@@ -262,6 +262,12 @@ section! {
         unit: String = Example(r#""A""#);
         /// Lowest and highest value that can be; values outside are Bad.
         range: Vec<f64> = Example("[0.0, 50.0]");
+        /// Exactly the same for so long while the machine produces: a broken sensor, Bad; 100ms to 30d. A waveform also where it is flat.
+        stuck_after: Span = Example(r#""30s""#);
+        /// A value that changed faster is Bad; greater than 0, in the signal's unit a second. Not for waveforms.
+        max_rate: f64 = Example("5.0");
+        /// What the converter gives at its ends: a value there or beyond is Bad (saturated); a waveform where more than 1 % of its samples are.
+        saturation: Vec<f64> = Example("[0.0, 27648.0]");
         /// A waveform: `length` samples (8 to 65,536), `rate` of them a second (Hz). In recorded data consecutive rows are cut into blocks.
         block: RawBlock = Example("{ length = 256, rate = 2560.0 }");
         /// What the monitors and models get. Waveforms: "mean", "rms", "crest", "kurtosis", "peak_to_peak", and frequency bands

@@ -19,7 +19,6 @@ pub struct Extractor {
 }
 
 struct SignalPlan {
-    range: Option<(f64, f64)>,
     /// For waveforms.
     waveform: Option<Waveform>,
     /// Which features come from this signal: index and kind.
@@ -29,7 +28,6 @@ struct SignalPlan {
 impl Extractor {
     pub fn new(machine: &MachineConfig) -> Self {
         let plans = machine.signals.iter().enumerate().map(|(i, signal)| SignalPlan {
-            range: signal.range,
             waveform: match signal.shape {
                 Shape::Scalar => None,
                 Shape::Block { length, rate } => Some(Waveform::new(length, rate)),
@@ -56,10 +54,9 @@ impl Extractor {
 
 impl SignalPlan {
     fn fill(&mut self, value: &Value, out: &mut [f64]) {
-        let inside = |x: f64| self.range.is_none_or(|(low, high)| low <= x && x <= high);
         match &mut self.waveform {
             None => {
-                if let Some(x) = value.number().filter(|x| x.is_finite() && inside(*x)) {
+                if let Some(x) = value.number().filter(|x| x.is_finite()) {
                     for (k, _) in &self.features {
                         out[*k] = x;
                     }
@@ -67,7 +64,7 @@ impl SignalPlan {
             }
             Some(waveform) => {
                 let Some(block) = value.block() else { return };
-                if !block.iter().all(|x| inside(*x)) || !waveform.load(block) {
+                if !waveform.load(block) {
                     return;
                 }
                 for (k, kind) in &self.features {

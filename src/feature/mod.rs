@@ -3,7 +3,9 @@
 //! A value that is not usable gives a missing feature (NaN), never a guess.
 
 mod extract;
+mod plausible;
 mod waveform;
 
 pub use extract::{Extracted, Extractor};
+pub use plausible::PlausibilityCheck;
 pub use waveform::Waveform;

@@ -28,6 +28,7 @@ use crate::bundle::{self, Bundle};
 use crate::config::{MachineConfig, MonitorConfig, TestConfig, tunable};
 use crate::dataset::Exporter;
 use crate::drift::calibrate::{Answer, Calibration};
+use crate::feature::PlausibilityCheck;
 use crate::server::alarms::AlarmSender;
 use crate::server::view::{Beside, MachineView};
 use crate::server::{CommandRequest, NodeUpdate, UpdateSender};
@@ -132,6 +133,7 @@ pub struct Tuned {
 struct Running {
     d: Driver,
     aligner: Aligner,
+    plausibility: PlausibilityCheck,
     view: MachineView,
     beside: Beside,
     latencies: Latencies,
@@ -146,13 +148,14 @@ impl Driver {
     pub async fn run(mut self) {
         let config = self.core.config().clone();
         let aligner = Aligner::new(config.clone());
+        let plausibility = PlausibilityCheck::new(&config);
         let view = MachineView::new(config.clone());
         let beside = Beside { latency: (f64::NAN, f64::NAN), ..Beside::default() };
         self.core.name_bundle(self.bundle_hash.clone().unwrap_or_else(|| "".into()));
         let reports = Reports::new(std::mem::take(&mut self.reports), config.report.interval);
         let (latencies, saved) = (Latencies::default(), Instant::now());
         let exports = Exports::new(self.exporter.clone());
-        let mut running = Running { d: self, aligner, view, beside, latencies, reports, exports, saved, changed: true };
+        let mut running = Running { d: self, aligner, plausibility, view, beside, latencies, reports, exports, saved, changed: true };
         running.show_bundles();
         running.run().await;
     }
@@ -204,7 +207,8 @@ impl Running {
 
     /// All frames that are due.
     fn frames(&mut self) {
-        while let Some(frame) = self.aligner.next_frame(wall_clock()) {
+        while let Some(mut frame) = self.aligner.next_frame(wall_clock()) {
+            self.plausibility.mark(&mut frame);
             self.row(frame);
         }
     }

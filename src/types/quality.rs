@@ -29,6 +29,12 @@ pub enum Cause {
     NotFinite,
     /// Outside the signal's configured range.
     OutOfRange,
+    /// Exactly the same for longer than the signal can be.
+    Stuck,
+    /// Changed faster than the signal can.
+    Jump,
+    /// At an end of what the converter can give.
+    Saturated,
     /// A waveform block of the wrong length.
     WrongLength,
     /// The PLC reports a sensor failure.
@@ -71,6 +77,9 @@ impl fmt::Display for Cause {
             Self::WrongType => "wrong type",
             Self::NotFinite => "not a finite number",
             Self::OutOfRange => "out of range",
+            Self::Stuck => "stuck: exactly the same for too long",
+            Self::Jump => "changed faster than it can",
+            Self::Saturated => "saturated",
             Self::WrongLength => "block of the wrong length",
             Self::SensorFailure => "sensor failure",
             Self::LastUsable => "last usable value",

@@ -54,7 +54,7 @@ pub fn from_quality(quality: Quality) -> StatusCode {
             Cause::UnknownAddress => StatusCode::BadConfigurationError,
             Cause::WrongType => StatusCode::BadTypeMismatch,
             Cause::OutOfRange => StatusCode::BadOutOfRange,
-            Cause::SensorFailure => StatusCode::BadSensorFailure,
+            Cause::SensorFailure | Cause::Stuck | Cause::Jump | Cause::Saturated => StatusCode::BadSensorFailure,
             Cause::SwitchedOff => StatusCode::BadOutOfService,
             Cause::NotFinite | Cause::WrongLength | Cause::Overflow | Cause::LastUsable | Cause::Status(_) => StatusCode::Bad,
         },

@@ -4,7 +4,7 @@ use super::{bounds, join};
 use crate::config::raw::{RawBlock, RawLabel, RawSetting, RawSignal};
 use crate::config::read::{Notes, Span};
 use crate::config::{
-    Conditioning, FaultWhen, LabelConfig, Origin, RegisterType, SettingConfig, Shape, SignalConfig, SourceConfig, SourceKind,
+    Conditioning, FaultWhen, LabelConfig, Origin, Plausible, RegisterType, SettingConfig, Shape, SignalConfig, SourceConfig, SourceKind,
 };
 
 /// A signal without its features.
@@ -18,13 +18,30 @@ pub(super) fn signal(raw: &RawSignal, path: &str, sources: &[SourceConfig], note
         scale: raw.scale,
         offset: raw.offset,
     };
+    let shape = raw.block.as_ref().map_or(Shape::Scalar, |block| self::block(block, &join(path, "block"), notes));
     SignalConfig {
         column: column(raw.column.as_deref(), &name, path, notes),
         origin: origin.check(path, sources, notes),
         unit: raw.unit.clone().unwrap_or_default(),
         range: raw.range.as_deref().and_then(|range| self::range(range, &join(path, "range"), notes)),
-        shape: raw.block.as_ref().map_or(Shape::Scalar, |block| self::block(block, &join(path, "block"), notes)),
+        plausible: plausible(raw, shape, path, notes),
+        shape,
         name,
+    }
+}
+
+fn plausible(raw: &RawSignal, shape: Shape, path: &str, notes: &mut Notes<'_>) -> Plausible {
+    let rate_path = join(path, "max_rate");
+    if let Some(rate) = raw.max_rate.filter(|rate| *rate <= 0.0) {
+        notes.fault(&rate_path, format!("not greater than 0: `{rate}`"), "in the signal's unit a second".to_string());
+    }
+    if raw.max_rate.is_some() && shape != Shape::Scalar {
+        notes.fault(&rate_path, "a waveform has no rate of change", "remove it, or use range and saturation".to_string());
+    }
+    Plausible {
+        stuck_after: raw.stuck_after.map(|s| notes.span_within(&join(path, "stuck_after"), Some(s), bounds::STUCK_AFTER)),
+        max_rate: raw.max_rate,
+        saturation: raw.saturation.as_deref().and_then(|ends| range(ends, &join(path, "saturation"), notes)),
     }
 }
 

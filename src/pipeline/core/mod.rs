@@ -20,13 +20,14 @@ mod learn;
 mod performance;
 mod recent;
 mod report;
+mod sensors;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::{Bundle, ChangeKind, ContractError, Labeller, Training, TrainingRow};
-use crate::config::{Comparison, Condition, MachineConfig};
+use crate::config::MachineConfig;
 use crate::drift::performance::{PerformanceState, params as performance_params};
 use crate::drift::{Baseline, Monitor, MonitorParams, MonitorState};
 use crate::feature::{Extracted, Extractor};
@@ -78,6 +79,8 @@ pub struct MachineCore {
     labels: (u32, Timestamp),
     /// What labels are given for, and those that wait for the next row.
     labelling: Labelling,
+    /// What was told of each signal's sensor.
+    sensors: Vec<sensors::Told>,
 }
 
 /// One model's state.
@@ -204,6 +207,7 @@ impl MachineCore {
             baseline_before: None,
             labels: (0, Timestamp::EPOCH),
             labelling: Labelling::default(),
+            sensors: vec![None; config.signals.len()],
             config,
             config_hash,
             unit,
@@ -228,12 +232,13 @@ impl MachineCore {
         now.row += 1;
         now.time = frame.time;
         self.extractor.extract(frame, &mut now.extracted);
-        now.producing = self.config.active_when.as_ref().map_or(Some(true), |c| holds(c, frame));
+        now.producing = self.config.active_when.as_ref().map_or(Some(true), |c| c.holds(frame));
         let signals = self.config.signals.len();
         let settings = frame.channels.iter().skip(signals).take(self.config.settings.len()).map(|c| c.usable());
         now.readable = self.rules.read(settings, &mut now.cells);
         let table = self.bundle.as_ref().map_or(&self.rules, |b| &b.envelope);
         now.place = self.tracker.step(table, now.time, now.readable.then_some(now.cells.as_slice()));
+        self.tell_of_sensors(frame);
         self.end_suspension();
         self.learn_by_itself();
         self.now.not_evaluated = self.why_not();
@@ -560,17 +565,4 @@ impl MachineCore {
     fn push_event(&mut self, kind: EventKind) {
         self.events.push(Event { unit: self.unit.clone(), row: self.now.row, time: self.now.time, kind });
     }
-}
-
-/// Whether a condition holds; `None` where its value is not usable.
-fn holds(condition: &Condition, frame: &Frame) -> Option<bool> {
-    let x = frame.channels.get(condition.channel)?.usable()?.number()?;
-    Some(match condition.op {
-        Comparison::Less => x < condition.value,
-        Comparison::LessOrEqual => x <= condition.value,
-        Comparison::Greater => x > condition.value,
-        Comparison::GreaterOrEqual => x >= condition.value,
-        Comparison::Equal => x == condition.value,
-        Comparison::NotEqual => x != condition.value,
-    })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::table::Table;
 use super::{Cell, Input, RecordedError};
 use crate::config::{MachineConfig, ReplayConfig, Shape};
+use crate::feature::PlausibilityCheck;
 use crate::types::{Cause, Channel, Frame, Quality, Timestamp, Value};
 
 /// What the times of a file are.
@@ -30,6 +31,8 @@ pub struct FrameReader {
     by_name: HashMap<String, usize>,
     unit_name: Arc<str>,
     time_base: TimeBase,
+    /// Of a new unit.
+    plausibility: PlausibilityCheck,
     /// Cells of signals that held no number.
     pub unreadable: u64,
 }
@@ -63,6 +66,7 @@ struct Unit {
     rows: u64,
     /// Samples of the present block, one vector a waveform channel.
     blocks: Vec<Vec<f64>>,
+    plausibility: PlausibilityCheck,
 }
 
 impl FrameReader {
@@ -86,6 +90,7 @@ impl FrameReader {
             units: Vec::new(),
             by_name: HashMap::new(),
             unit_name: stem.into(),
+            plausibility: PlausibilityCheck::new(machine),
             unreadable: 0,
         })
     }
@@ -134,6 +139,8 @@ impl FrameReader {
             let unit = self.unit_of_row();
             let time = self.time_of_row(unit)?;
             if self.take_row(unit, time) {
+                let Unit { frame, plausibility, .. } = &mut self.units[unit];
+                plausibility.mark(frame);
                 return Ok(Some(unit));
             }
         }
@@ -155,6 +162,7 @@ impl FrameReader {
             frame: Frame { time: Timestamp::EPOCH, channels: vec![Channel::default(); self.plan.channels.len()] },
             rows: 0,
             blocks: vec![Vec::with_capacity(self.plan.block.unwrap_or(0)); waveforms],
+            plausibility: self.plausibility.clone(),
         });
         self.by_name.insert(key, self.units.len() - 1);
         self.units.len() - 1

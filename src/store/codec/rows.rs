@@ -396,7 +396,7 @@ const BAD: u8 = 0x80;
 const STATUS: u8 = 0x3f;
 
 /// Causes by their code minus one; never reordered, new ones at the end.
-const CAUSES: [Cause; 12] = [
+const CAUSES: [Cause; 15] = [
     Cause::NoData,
     Cause::Stale,
     Cause::ConnectionLost,
@@ -409,6 +409,9 @@ const CAUSES: [Cause; 12] = [
     Cause::LastUsable,
     Cause::Overflow,
     Cause::SwitchedOff,
+    Cause::Stuck,
+    Cause::Jump,
+    Cause::Saturated,
 ];
 
 /// One byte, and the PLC's own status where the cause is one.
@@ -431,6 +434,9 @@ pub(super) fn quality_code(quality: Quality) -> (u8, Option<u32>) {
         Cause::LastUsable => 10,
         Cause::Overflow => 11,
         Cause::SwitchedOff => 12,
+        Cause::Stuck => 13,
+        Cause::Jump => 14,
+        Cause::Saturated => 15,
         Cause::Status(status) => return (base | STATUS, Some(status)),
     };
     (base | code, None)

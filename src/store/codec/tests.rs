@@ -244,7 +244,7 @@ fn all_causes_have_a_code_of_their_own() {
     }
 }
 
-const CAUSES_OF_TYPES: [Cause; 13] = [
+const CAUSES_OF_TYPES: [Cause; 16] = [
     Cause::NoData,
     Cause::Stale,
     Cause::ConnectionLost,
@@ -257,6 +257,9 @@ const CAUSES_OF_TYPES: [Cause; 13] = [
     Cause::LastUsable,
     Cause::Overflow,
     Cause::SwitchedOff,
+    Cause::Stuck,
+    Cause::Jump,
+    Cause::Saturated,
     Cause::Status(0x8000_0000),
 ];
 

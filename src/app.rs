@@ -31,6 +31,7 @@ use crate::config::{Config, MachineConfig, Origin, RegisterType, Shape, tunable}
 use crate::dataset::Exporter;
 use crate::pipeline::alarm_desk::{self, AlarmDesk};
 use crate::pipeline::core::MachineCore;
+use crate::pipeline::cycle::Cycles;
 use crate::pipeline::driver::{self, Driver, Tuned, keys, wall_clock};
 use crate::pipeline::inbox::{self, Inbox};
 use crate::pipeline::reports::{self, KeptReports};
@@ -155,6 +156,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
     let (audit, audit_rx) = mpsc::channel(AUDIT);
     let writer = StoreWriter::spawn(store.clone(), RECORDS);
     let exporter = Arc::new(Exporter::new(store.clone(), &input.data_dir, &config));
+    let cycles = Cycles::default();
     let (offers, offered): (Vec<_>, Vec<_>) = machines.iter().map(|_| mpsc::channel(1)).unzip();
     let offers: OfferSenders = offers.into();
     let server = server::start(ServerInput {
@@ -228,6 +230,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
             reports: machine.reports,
             exporter: exporter.clone(),
             alarms: AlarmSender(alarm_requests.clone()),
+            cycles: cycles.clone(),
             stop: app.stop.child_token(),
         };
         app.tasks.spawn(driver.run());
@@ -277,6 +280,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         verdicts: app.verdicts.clone(),
         store: app.store_health.clone(),
         disk: Disk::new(input.data_dir.join("store")),
+        cycles,
         last: Vec::new(),
     };
     app.tasks.spawn(watch.run(updates, app.stop.child_token()));

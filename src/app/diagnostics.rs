@@ -8,12 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::vitals::Disk;
 use crate::config::Config;
+use crate::pipeline::cycle::Cycles;
 use crate::pipeline::driver::wall_clock;
 use crate::server::view::ascii;
 use crate::server::{NodeUpdate, UpdateSender};
 use crate::source::SourceStatus;
 use crate::store::StoreHealth;
-use crate::types::{Health, Quality, Scalar, SourceState, Verdict};
+use crate::types::{Cause, Health, Quality, Scalar, SourceState, Timestamp, Verdict};
 
 /// Between two looks at the gateway's own state.
 const GATEWAY_TICK: Duration = Duration::from_millis(250);
@@ -25,7 +26,9 @@ pub(super) struct GatewayWatch {
     pub(super) verdicts: Vec<watch::Receiver<Arc<Verdict>>>,
     pub(super) store: watch::Receiver<StoreHealth>,
     pub(super) disk: Disk,
-    pub(super) last: Vec<(Arc<str>, Scalar)>,
+    pub(super) cycles: Cycles,
+    /// What was said last; `None`: not known.
+    pub(super) last: Vec<(Arc<str>, Option<Scalar>)>,
 }
 
 impl GatewayWatch {
@@ -33,21 +36,25 @@ impl GatewayWatch {
     pub(super) async fn run(mut self, updates: UpdateSender, stop: CancellationToken) {
         let mut tick = tokio::time::interval(GATEWAY_TICK);
         let mut load = Load::new();
+        let mut turned = Instant::now();
         while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            if turned.elapsed() >= Cycles::SPAN {
+                self.cycles.turn();
+                turned = Instant::now();
+            }
             let Ok(permit) = updates.try_reserve() else { continue };
             let values = self.values(&mut load);
             let now = wall_clock();
             let mut changed = Vec::new();
             for (k, (path, value)) in values.into_iter().enumerate() {
+                let value = known(value);
                 match self.last.get_mut(k) {
                     Some((_, last)) if *last == value => continue,
                     Some((_, last)) => *last = value.clone(),
                     None => self.last.push((path.clone(), value.clone())),
                 }
-                // Not known yet.
-                if !matches!(value, Scalar::F64(x) if x.is_nan()) {
-                    changed.push(NodeUpdate { path, value: Some(value), quality: Quality::Good, time: now });
-                }
+                let quality = if value.is_some() { Quality::Good } else { Quality::Bad(Cause::NoData) };
+                changed.push(NodeUpdate { path, value, quality, time: now });
             }
             if !changed.is_empty() {
                 permit.send(changed);
@@ -86,17 +93,25 @@ impl GatewayWatch {
         let (size, free) = self.disk.sample();
         put("Gateway.Diagnostics.StoreSize".into(), Scalar::F64(size));
         put("Gateway.Diagnostics.DiskFree".into(), Scalar::F64(free));
+        put("Gateway.Diagnostics.CycleTimeMax".into(), Scalar::F64(self.cycles.longest()));
         for (source, status) in self.config.sources.iter().zip(&self.sources) {
             let status = status.borrow();
             let s = |name: &str| format!("Gateway.Sources.{}.{name}", source.name);
             put(s("State"), Scalar::U16(status.state.code()));
             put(s("StateText"), Scalar::Text(ascii(&status.text).into()));
             put(s("LastGoodTime"), Scalar::Time(status.last_good));
+            put(s("Latency"), Scalar::F64(status.latency.map_or(f64::NAN, |l| l.as_secs_f64() * 1e3)));
             put(s("ReadErrors"), Scalar::U32(u32::try_from(status.read_errors).unwrap_or(u32::MAX)));
             put(s("Reconnects"), Scalar::U32(u32::try_from(status.reconnects).unwrap_or(u32::MAX)));
         }
         out
     }
+}
+
+/// NaN and the epoch stand for what is not known (any more).
+fn known(value: Scalar) -> Option<Scalar> {
+    let unknown = matches!(value, Scalar::F64(x) if x.is_nan()) || value == Scalar::Time(Timestamp::EPOCH);
+    (!unknown).then_some(value)
 }
 
 /// CPU load (% of one core) and memory (MB) of this process, by /proc; zero where there is none.

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::align::Aligner;
 use super::core::{CoreState, MachineCore};
+use super::cycle::Cycles;
 use super::exports::Exports;
 use super::reports::{KeptReports, Reports};
 use crate::bundle::{self, Bundle};
@@ -79,6 +80,8 @@ pub struct Driver {
     pub reports: KeptReports,
     /// Writes buffers into files.
     pub exporter: Arc<Exporter>,
+    /// How long rows take.
+    pub cycles: Cycles,
     /// Ends the task.
     pub stop: CancellationToken,
 }
@@ -214,6 +217,7 @@ impl Running {
     }
 
     fn row(&mut self, frame: Frame) {
+        let started = Instant::now();
         let core = &mut self.d.core;
         core.prepare(&frame);
         let begun = Instant::now();
@@ -246,6 +250,7 @@ impl Running {
             self.keep_bundle(&bundle, &mut records);
         }
         self.record(records);
+        self.d.cycles.add(started.elapsed());
     }
 
     fn keep_bundle(&mut self, bundle: &Arc<Bundle>, records: &mut Vec<Record>) {

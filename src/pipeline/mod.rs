@@ -7,6 +7,8 @@ pub mod align;
 pub mod compared;
 pub mod core;
 #[cfg(feature = "gateway")]
+pub mod cycle;
+#[cfg(feature = "gateway")]
 pub mod driver;
 #[cfg(feature = "gateway")]
 pub mod exports;

@@ -113,6 +113,7 @@ pub(super) fn build(config: &Config, parameters: &[ParameterSpec], alarms: &[Arc
 
 fn gateway(nodes: &mut Instantiator<'_>, config: &Config) -> Result<(), ServerError> {
     nodes.object("Gateway", &ObjectId::ObjectsFolder.into(), "Gateway", "GatewayType")?;
+    nodes.optional("Gateway.Diagnostics", "GatewayDiagnosticsType", "CycleTimeMax")?;
     nodes.set("Gateway.InstanceName", config.gateway.name.as_str())?;
     nodes.set("Gateway.SoftwareVersion", env!("CARGO_PKG_VERSION"))?;
     nodes.set("Gateway.StartTime", DateTime::now())?;
@@ -135,6 +136,7 @@ fn add_source(nodes: &mut Instantiator<'_>, source: &SourceConfig) -> Result<(),
         SourceKind::Modbus(c) => ("Modbus TCP", format!("{}:{}", c.host, c.port)),
     };
     nodes.set(&join(&path, "Protocol"), protocol)?;
+    nodes.optional(&path, "SourceConnectionType", "Latency")?;
     for name in ["Endpoint", "Endpoint.EffectiveValue"] {
         nodes.set(&join(&path, name), endpoint.as_str())?;
     }
@@ -211,11 +213,29 @@ fn add_setting(nodes: &mut Instantiator<'_>, config: &Config, machine: &str, set
     let path = nodes.variable(&join(machine, "Settings"), &setting.name, "MachineSettingType", Shape::scalar(data_type).with_history())?;
     set_origin(nodes, config, &path, setting.origin.as_ref())?;
     nodes.set(&join(&path, "IsConditioning"), setting.conditioning != Conditioning::Ignored)?;
+    nodes.optional(&path, "MachineSettingType", "LastChangedTime")?;
+    if let Some(width) = bin_width(&setting.conditioning) {
+        nodes.optional(&path, "MachineSettingType", "BinWidth")?;
+        nodes.set(&join(&path, "BinWidth"), width)?;
+    }
     if !setting.unit.is_empty() {
         nodes.optional(&path, "MachineSettingType", "EngineeringUnits")?;
         nodes.set(&join(&path, "EngineeringUnits"), engineering_units(&setting.unit))?;
     }
     Ok(())
+}
+
+/// What a step of a setting's key spans; `None` where there are no steps, or of several widths.
+fn bin_width(conditioning: &Conditioning) -> Option<f64> {
+    match conditioning {
+        Conditioning::Tolerance(off) => Some(2.0 * off),
+        Conditioning::Bins(edges) => {
+            let mut widths = edges.windows(2).filter_map(|pair| Some(pair.get(1)? - pair.first()?));
+            let first = widths.next()?;
+            widths.all(|width| (width - first).abs() <= 1e-9 * first.abs()).then_some(first)
+        }
+        Conditioning::Ignored | Conditioning::Category | Conditioning::Regression(_) => None,
+    }
 }
 
 /// Address and source of a channel; both empty where it exists in recorded data only.
@@ -309,8 +329,8 @@ fn add_parameter(nodes: &mut Instantiator<'_>, spec: &ParameterSpec) -> Result<(
         let texts: Vec<UAString> = spec.allowed.iter().map(|text| UAString::from(*text)).collect();
         nodes.set(&join(path, "AllowedValues"), texts)?;
     }
-    if path.ends_with(".Budget") {
-        // What the thresholds in use were calibrated for: the view says it.
+    if [".Budget", ".ScoreThreshold"].iter().any(|name| path.ends_with(name)) {
+        // What is in use may be the model's own: the view says it.
         nodes.unfollow(path);
     }
     if unit.is_some() {

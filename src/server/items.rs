@@ -1,7 +1,9 @@
 //! Monitored items that need care, because of how the stack filters what it is given:
 //!
 //! - It drops a notification whose value equals the last one, also when the status differs. Two Bad statuses in a row both have
-//!   no value, so they alternate between "no value" and "a null value": clients see the same, the stack sees a change.
+//!   no value, so they alternate between "no value" and "a null value": clients see the same, the stack sees a change. Where only
+//!   Good and Uncertain change places, an item gets the next Double (a part in 10^16 off), and the exact one at the change after
+//!   it; of a value that is no Double it gets a null value in between.
 //! - An item with a sampling interval gets its values decimated and their source timestamps rewritten. At creation the interval is
 //!   revised to (nearly) zero. Where that is not possible (-1 at creation, any interval set later) values go without a source
 //!   timestamp, which the stack passes on as they are; the server timestamp says the same time.
@@ -19,6 +21,8 @@ const EVERY_CHANGE_MS: f64 = 1e-9;
 #[derive(Default)]
 pub(super) struct Items {
     without_source_time: HashSet<MonitoredItemHandle>,
+    /// Items whose last value was the next Double.
+    nudged: HashSet<MonitoredItemHandle>,
     /// Nodes whose last Bad status went out as "no value" instead of "a null value".
     odd: HashSet<NodeId>,
     /// Items to be given the present value again: the ones of the last beat, and of the one before.
@@ -58,6 +62,23 @@ impl Items {
 
     pub(super) fn deleted(&mut self, handle: MonitoredItemHandle) {
         self.without_source_time.remove(&handle);
+        self.nudged.remove(&handle);
+    }
+
+    /// What an item is given of a new value of its node; `status_only`: the value is the old one.
+    pub(super) fn forms(&mut self, handle: &MonitoredItemHandle, value: &DataValue, status_only: bool) -> (Option<DataValue>, DataValue) {
+        let mut given = self.adapt(handle, value);
+        let was_nudged = self.nudged.remove(handle);
+        if !status_only || was_nudged {
+            return (None, given);
+        }
+        if let Some(Variant::Double(x)) = given.value {
+            given.value = Some(Variant::Double(x.next_up()));
+            self.nudged.insert(*handle);
+            return (None, given);
+        }
+        let between = DataValue { value: Some(Variant::Empty), status: Some(StatusCode::Uncertain), ..given.clone() };
+        (Some(between), given)
     }
 
     /// `value` in the form that the items of `node` will not take for the `last` one.
@@ -131,6 +152,24 @@ mod tests {
         let good = DataValue::new_now(1.0);
         assert_eq!(items.distinct(&node, &good, lost).value, Some(Variant::Empty));
         assert_eq!(items.distinct(&node, &waiting, good.clone()).value, good.value);
+    }
+
+    #[test]
+    fn a_status_alone_is_a_change_to_the_stack() {
+        let mut items = Items::default();
+        let one = MonitoredItemHandle { subscription_id: 1, monitored_item_id: 2 };
+        let index = DataValue::new_now(0.5);
+        let exact = Some(Variant::Double(0.5));
+        let (between, first) = items.forms(&one, &index, true);
+        assert!(between.is_none() && first.value != exact, "another Double");
+        assert!(matches!(first.value, Some(Variant::Double(x)) if (x - 0.5).abs() < 1e-15));
+        assert_eq!(items.forms(&one, &index, true).1.value, exact, "and back");
+        assert_ne!(items.forms(&one, &index, true).1.value, exact);
+        assert_eq!(items.forms(&one, &index, false).1.value, exact, "a new value is exact");
+        let flag = DataValue::new_now(true);
+        let (between, given) = items.forms(&one, &flag, true);
+        assert!(between.is_some_and(|b| is_null(&b)) && given == flag);
+        assert_eq!(items.forms(&one, &flag, false), (None, flag));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::commands::{Interfaces, MethodInfo};
 use super::files::Files;
 use super::history::Recorder;
 use super::instantiate::{VariableInfo, node_id};
-use super::items::Items;
+use super::items::{Items, is_null};
 use super::{INSTANCES, NodeUpdate, ParameterSpec};
 use crate::types::{Cause, Quality, Scalar, Timestamp};
 use crate::wire::opcua::{data_value, from_date_time};
@@ -36,6 +36,14 @@ pub(super) struct Values<'a> {
     pub(super) space: &'a RwLock<AddressSpace>,
     pub(super) subscriptions: &'a SubscriptionCache,
     pub(super) shared: &'a Shared,
+}
+
+/// What subscribers are to be told of one node.
+struct Notice {
+    id: NodeId,
+    value: DataValue,
+    /// The value is the old one.
+    status_only: bool,
 }
 
 /// Why an update did not reach its node.
@@ -74,7 +82,7 @@ impl Values<'_> {
     }
 
     /// Puts the values into the address space; what comes back is what subscribers are to be told.
-    fn store(&self, changes: Vec<(&str, DataValue)>) -> Vec<(NodeId, DataValue)> {
+    fn store(&self, changes: Vec<(&str, DataValue)>) -> Vec<Notice> {
         let mut space = self.space.write();
         let mut items = self.shared.items.lock();
         let mut notices = Vec::with_capacity(changes.len());
@@ -88,19 +96,24 @@ impl Values<'_> {
                 notice.source_timestamp = None;
             }
             // A value that is not there is kept as a null value: without one the stack forgets the status.
+            let status_only = !is_null(&last) && last.value == value.value && last.status() != value.status();
             variable.set_data_value(DataValue { value: value.value.or(Some(Variant::Empty)), ..value });
-            notices.push((id, notice));
+            notices.push(Notice { id, value: notice, status_only });
         }
         notices
     }
 
-    fn notify(&self, notices: &[(NodeId, DataValue)]) {
-        let items = self.shared.items.lock();
+    fn notify(&self, notices: &[Notice]) {
+        let mut items = self.shared.items.lock();
         let mut notifier = self.subscriptions.data_notifier();
-        for (id, value) in notices {
+        for Notice { id, value, status_only } in notices {
             if let Some(mut batch) = notifier.notify_for(id, AttributeId::Value) {
                 for (handle, _) in batch.entries() {
-                    batch.data_value_to_item(items.adapt(handle, value), handle);
+                    let (between, value) = items.forms(handle, value, *status_only);
+                    if let Some(between) = between {
+                        batch.data_value_to_item(between, handle);
+                    }
+                    batch.data_value_to_item(value, handle);
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! A value that was not sent yet waits, latched, for the next time.
 
 mod buffers;
+mod prediction;
 mod slots;
 
 use std::sync::Arc;
@@ -93,6 +94,8 @@ pub struct MachineView {
     config: Arc<MachineConfig>,
     nodes: Vec<Node>,
     cursor: usize,
+    /// The last known value of each setting, and since when it has been that.
+    settings: Vec<(Option<Scalar>, Timestamp)>,
 }
 
 struct Node {
@@ -105,7 +108,7 @@ struct Node {
 
 impl MachineView {
     pub fn new(config: Arc<MachineConfig>) -> Self {
-        Self { config, nodes: Vec::new(), cursor: 0 }
+        Self { config, nodes: Vec::new(), cursor: 0, settings: Vec::new() }
     }
 
     /// The configuration after a parameter was written.
@@ -188,9 +191,29 @@ impl Walk<'_> {
         }
     }
 
+    /// When a setting last got another value; the epoch where no change was seen yet. A value that is not known is no change.
+    fn setting_changed(&mut self, k: usize, value: Option<&Scalar>) -> Timestamp {
+        if self.view.settings.len() <= k {
+            self.view.settings.resize(k + 1, (None, Timestamp::EPOCH));
+        }
+        let (last, since) = &mut self.view.settings[k];
+        if value.is_some() && last.as_ref() != value {
+            if last.is_some() {
+                *since = self.time;
+            }
+            *last = value.cloned();
+        }
+        *since
+    }
+
     /// NaN is no value.
     fn number(&mut self, path: impl FnOnce() -> String, x: f64) {
         if x.is_finite() { self.put(path, Some(Scalar::F64(x)), Quality::Good) } else { self.put(path, None, Quality::Bad(Cause::NoData)) }
+    }
+
+    /// A number of such a quality; NaN is no value.
+    fn number_as(&mut self, path: impl FnOnce() -> String, x: f64, quality: Quality) {
+        if x.is_finite() { self.put(path, Some(Scalar::F64(x)), quality) } else { self.number(path, x) }
     }
 
     /// Without a value: Bad.
@@ -236,7 +259,6 @@ impl Walk<'_> {
 
 fn machine(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
     let (source, last_good) = beside.source.unwrap_or((SourceState::Connecting, Timestamp::EPOCH));
-    let fault = verdict.models.iter().position(|f| f.fault);
     let slow = w.view.config.models.iter().find(|m| m.latency_budget.is_some_and(|b| beside.latency.1 > b.as_secs_f64() * 1e3));
     let slow = slow.map(|m| m.name.clone());
     let health = match source {
@@ -257,18 +279,30 @@ fn machine(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
     w.code(|| format!("{m}.Source.State"), source.code());
     w.words(|| format!("{m}.Source.StateText"), source.name());
     w.moment(|| format!("{m}.Source.LastGoodTime"), last_good);
-    w.flag(|| format!("{m}.Fault.Detected"), fault.is_some());
-    w.words(|| format!("{m}.Fault.Text"), if fault.is_some() { "fault detected" } else { "no fault" });
-    let model = fault.and_then(|k| w.view.config.models.get(k)).map_or_else(|| "".into(), |f| f.name.clone());
-    w.text(|| format!("{m}.Fault.Model"), &model);
+    prediction::roll_up(w, m, verdict);
     w.code(|| format!("{m}.Drift.Status"), verdict.status.code());
     w.words(|| format!("{m}.Drift.StatusText"), &status_text(verdict));
-    w.number(|| format!("{m}.Drift.DriftIndex"), verdict.drift_index);
+    w.number_as(|| format!("{m}.Drift.DriftIndex"), verdict.drift_index, machine_quality(verdict));
     let config = w.view.config.clone();
     w.text(|| format!("{m}.Drift.TopFeature"), &feature_name(&config, verdict.top_feature));
     let top = verdict.top_model.and_then(|k| config.models.get(usize::from(k))).map_or_else(|| "".into(), |f| f.name.clone());
     w.text(|| format!("{m}.Drift.TopModel"), &top);
     w.moment(|| format!("{m}.Drift.LastStatusChange"), verdict.last_change);
+}
+
+/// A value that was true at an earlier row, and is not judged at the present one.
+const LAST_USABLE: Quality = Quality::Uncertain(Cause::LastUsable);
+
+/// Of what a monitor has measured: Good while it goes on measuring.
+fn index_quality(report: &MonitorReport) -> Quality {
+    let judged = matches!(report.status, DriftStatus::OK | DriftStatus::Warning | DriftStatus::Drift);
+    if judged && report.reason.is_none() { Quality::Good } else { LAST_USABLE }
+}
+
+/// Of the largest index: that of the monitor it comes from.
+fn machine_quality(verdict: &Verdict) -> Quality {
+    let from = verdict.monitors.iter().filter(|m| m.index == verdict.drift_index);
+    if from.map(index_quality).any(Quality::is_good) { Quality::Good } else { LAST_USABLE }
 }
 
 fn status_text(verdict: &Verdict) -> String {
@@ -307,7 +341,9 @@ fn channels(w: &mut Walk<'_>, m: &str, config: &MachineConfig, beside: &Beside, 
             crate::types::Value::Text(text) => Some(Scalar::Text(text.clone())),
             other => other.number().map(Scalar::F64),
         });
+        let changed = w.setting_changed(k, value.as_ref());
         w.put(|| format!("{m}.Settings.{}", setting.name), value, channel.quality);
+        w.moment(|| format!("{m}.Settings.{}.LastChangedTime", setting.name), changed);
     }
 }
 
@@ -333,7 +369,8 @@ fn regimes(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
         w.words(|| r("StateText"), slot.state.name());
         w.flag(|| r("InEnvelope"), slot.in_envelope);
         w.code(|| r("DriftStatus"), slot.drift_status.code());
-        w.number(|| r("DriftIndex"), slot.drift_index);
+        let present = regime.slot == Some(k as u16);
+        w.number_as(|| r("DriftIndex"), slot.drift_index, if present { index_quality(&verdict.monitors[0]) } else { LAST_USABLE });
         w.count(|| r("RowsLearned"), learned);
         w.count(|| r("RowsRequired"), required);
         w.number(|| r("LearnProgress"), (100.0 * f64::from(learned) / f64::from(required.max(1))).min(100.0));
@@ -362,15 +399,7 @@ fn models(w: &mut Walk<'_>, m: &str, model: &str, k: usize, verdict: &Verdict, b
     let report = &verdict.models[k];
     beside.slots.show(w, &format!("{m}.Models.{model}"), model);
     let i = |name: &str| format!("{m}.Models.{model}.Inference.{name}");
-    w.number(|| i("Score"), report.score);
-    w.flag(|| i("FaultDetected"), report.fault);
-    w.code(|| i("PredictionClass"), u16::from(report.anomaly));
-    let text = if report.score.is_nan() { "none" } else { ["normal", "anomaly"][usize::from(report.anomaly)] };
-    w.words(|| i("PredictionText"), text);
-    w.flag(|| i("Trusted"), report.trust.is_trusted());
-    w.words(|| i("TrustText"), &report.trust.text());
-    w.words(|| i("PredictionId"), &format!("{m}-{}", verdict.row));
-    w.moment(|| i("PredictionTime"), verdict.time);
+    prediction::show(w, m, model, report);
     w.number(|| i("Latency"), beside.latency.0);
     w.number(|| i("LatencyP99"), beside.latency.1);
     w.count(|| i("InferenceCount"), beside.inferences);
@@ -403,7 +432,8 @@ fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdi
         w.words(|| p("Budget.EffectiveValue"), beside.budgets.get(k).map_or("", String::as_str));
     }
     w.words(|| p("StatusReason"), report.reason.map_or("", |r| r.text()));
-    w.number(|| p("DriftIndex"), report.index);
+    let quality = index_quality(report);
+    w.number_as(|| p("DriftIndex"), report.index, quality);
     w.code(|| p("ConsecutiveCount"), report.consecutive);
     w.moment(|| p("WindowStart"), report.window_start);
     w.moment(|| p("WindowEnd"), report.window_end);
@@ -417,10 +447,13 @@ fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdi
         let test = report.tests.get(slot);
         w.flag(|| t("InUse"), test.is_some());
         w.words(|| t("Name"), test.map_or("", |t| t.name));
-        w.number(|| t("Value"), test.map_or(f64::NAN, |t| t.value));
-        w.number(|| t("PValue"), test.map_or(f64::NAN, |t| t.p_value));
-        w.number(|| t("DriftIndex"), test.map_or(f64::NAN, |t| t.index));
-        w.flag(|| t("Exceeded"), test.is_some_and(|t| t.exceeded));
+        w.number_as(|| t("Value"), test.map_or(f64::NAN, |t| t.value), quality);
+        w.number_as(|| t("PValue"), test.map_or(f64::NAN, |t| t.p_value), quality);
+        w.number_as(|| t("DriftIndex"), test.map_or(f64::NAN, |t| t.index), quality);
+        match test.filter(|t| t.index.is_finite()) {
+            Some(test) => w.put(|| t("Exceeded"), Some(Scalar::Bool(test.exceeded)), quality),
+            None => w.maybe(|| t("Exceeded"), None),
+        }
         let origin = beside.origins.get(k).and_then(|o| o.get(slot)).copied().unwrap_or("");
         w.words(|| t("ThresholdOrigin"), origin);
         // The calibrated one, where nobody has set another: the node of the parameter shows what is in use.
@@ -439,19 +472,20 @@ fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdi
 }
 
 fn features(w: &mut Walk<'_>, m: &str, config: &MachineConfig, verdict: &Verdict) {
+    let quality = index_quality(&verdict.monitors[0]);
     for (feature, report) in config.features.iter().zip(&verdict.feature_reports) {
         let f = |name: &str| format!("{m}.Drift.Features.{}.{name}", feature.name);
         let shown = if verdict.not_evaluated.is_some() { DriftStatus::NotEvaluated } else { report.status };
         w.code(|| f("Status"), shown.code());
-        w.number(|| f("DriftIndex"), report.index);
-        w.number(|| f("Value"), report.value);
-        w.number(|| f("PValue"), report.p_value);
-        w.number(|| f("ReferenceMean"), report.reference_mean);
-        w.number(|| f("CurrentMean"), report.current_mean);
-        w.number(|| f("ReferenceStdDev"), report.reference_sd);
-        w.number(|| f("CurrentStdDev"), report.current_sd);
-        w.number(|| f("MissingRate"), 100.0 * report.missing);
-        w.number(|| f("Shift"), report.shift);
+        w.number_as(|| f("DriftIndex"), report.index, quality);
+        w.number_as(|| f("Value"), report.value, quality);
+        w.number_as(|| f("PValue"), report.p_value, quality);
+        w.number_as(|| f("ReferenceMean"), report.reference_mean, quality);
+        w.number_as(|| f("CurrentMean"), report.current_mean, quality);
+        w.number_as(|| f("ReferenceStdDev"), report.reference_sd, quality);
+        w.number_as(|| f("CurrentStdDev"), report.current_sd, quality);
+        w.number_as(|| f("MissingRate"), 100.0 * report.missing, quality);
+        w.number_as(|| f("Shift"), report.shift, quality);
         w.words(|| f("Direction"), if report.is_above() { report.direction.name() } else { "" });
         w.moment(|| f("Since"), report.since);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{SampleSender, Tag};
 use crate::config::Shape;
@@ -32,12 +32,26 @@ pub(super) struct Emitter {
     dropped: AtomicU64,
     read_errors: AtomicU64,
     last_good: AtomicI64,
+    /// Of the last usable value, in steps of 100 us; `NO_LATENCY` before the first.
+    latency: AtomicU64,
 }
+
+const NO_LATENCY: u64 = u64::MAX;
+/// A finer one would be news with each value.
+const LATENCY_STEP: u64 = 100_000;
 
 impl Emitter {
     pub fn new(tags: Arc<[Tag]>, samples: SampleSender) -> Self {
         let lost = tags.iter().map(|_| AtomicBool::new(false)).collect();
-        Self { tags, samples, lost, dropped: AtomicU64::new(0), read_errors: AtomicU64::new(0), last_good: AtomicI64::new(0) }
+        Self {
+            tags,
+            samples,
+            lost,
+            dropped: AtomicU64::new(0),
+            read_errors: AtomicU64::new(0),
+            last_good: AtomicI64::new(0),
+            latency: AtomicU64::new(NO_LATENCY),
+        }
     }
 
     pub fn tags(&self) -> &[Tag] {
@@ -47,6 +61,13 @@ impl Emitter {
     /// Receive time of the last usable value; the epoch before the first.
     pub fn last_good(&self) -> Timestamp {
         Timestamp::from_nanos(self.last_good.load(Ordering::Relaxed))
+    }
+
+    /// How old the last usable value was when it came; `None` before the first, and where the PLC gives no times. Zero where its
+    /// clock is ahead.
+    pub fn latency(&self) -> Option<Duration> {
+        let steps = self.latency.load(Ordering::Relaxed);
+        (steps != NO_LATENCY).then(|| Duration::from_nanos(steps.saturating_mul(LATENCY_STEP)))
     }
 
     pub fn read_errors(&self) -> u64 {
@@ -65,6 +86,10 @@ impl Emitter {
             if quality.is_good() && self.lost[tag].load(Ordering::Relaxed) { Quality::Uncertain(Cause::Overflow) } else { quality };
         if quality.is_usable() {
             self.last_good.store(reading.receive_time.as_nanos(), Ordering::Relaxed);
+            if reading.source_time != reading.receive_time {
+                let age = reading.receive_time.since(reading.source_time).as_nanos();
+                self.latency.store(u64::try_from(age).unwrap_or(0) / LATENCY_STEP, Ordering::Relaxed);
+            }
         } else {
             self.count_error();
         }
@@ -190,5 +215,19 @@ mod tests {
         let first = rx.try_recv().unwrap();
         assert_eq!((first.value, first.quality), (None, Quality::Bad(Cause::SensorFailure)));
         assert_eq!((emitter.read_errors(), emitter.last_good()), (1, Timestamp::EPOCH));
+    }
+
+    #[test]
+    fn latency_is_from_the_plcs_time_to_ours() {
+        let (tx, _rx) = mpsc::channel(4);
+        let emitter = Emitter::new(vec![test_tag("Speed", "a")].into(), SampleSender::new(vec![tx]));
+        let at = |ms: i64| Timestamp::from_nanos(ms * 1_000_000);
+        let read = |source, received| Reading { source_time: at(source), receive_time: at(received), ..reading(Value::Real(1.0)) };
+        emitter.send(0, read(5, 5));
+        assert_eq!(emitter.latency(), None, "without a time of the PLC");
+        emitter.send(0, read(5, 17));
+        assert_eq!(emitter.latency(), Some(Duration::from_millis(12)));
+        emitter.send(0, read(9, 7));
+        assert_eq!(emitter.latency(), Some(Duration::ZERO));
     }
 }

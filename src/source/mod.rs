@@ -11,6 +11,7 @@ mod trial;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +48,9 @@ pub struct SourceStatus {
     /// ASCII; what is wrong and what to do.
     pub text: String,
     pub last_good: Timestamp,
+    /// How old the last usable value was when it came, by the clocks of both sides, in steps of 100 us; `None` before the first, and where
+    /// the PLC gives no times (Modbus).
+    pub latency: Option<Duration>,
     pub read_errors: u64,
     pub reconnects: u64,
     /// Samples that found the channel full.
@@ -59,6 +63,7 @@ impl Default for SourceStatus {
             state: SourceState::Connecting,
             text: "connecting".into(),
             last_good: Timestamp::EPOCH,
+            latency: None,
             read_errors: 0,
             reconnects: 0,
             dropped: 0,

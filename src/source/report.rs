@@ -47,6 +47,7 @@ impl Reporter {
             let before = status.clone();
             change(status);
             status.last_good = self.emitter.last_good();
+            status.latency = self.emitter.latency();
             status.read_errors = self.emitter.read_errors();
             status.dropped = self.emitter.dropped();
             *status != before

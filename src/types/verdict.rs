@@ -77,6 +77,8 @@ pub enum Trust {
     PerformanceDrift {
         data_changed: bool,
     },
+    /// The monitoring is suspended: nothing is predicted.
+    Suspended,
 }
 
 impl Trust {
@@ -105,6 +107,7 @@ impl Trust {
             Self::PerformanceDrift { data_changed: false } => "not trusted: model worse, data unchanged",
             Self::NoModel => "not trusted: no model",
             Self::Learning => "not trusted: still learning",
+            Self::Suspended => "not trusted: suspended by an operator",
         })
     }
 }
@@ -170,7 +173,8 @@ pub struct MonitorReport {
     pub index: f64,
     pub consecutive: u16,
     pub tests: Vec<TestReport>,
-    /// Index into the machine's features; `None` for a monitor of a score or before the first evaluation.
+    /// What a warning or drift is about: an index into the machine's features. Latched; `None` while nothing warns, for a monitor of
+    /// a score, or before the first evaluation.
     pub top_feature: Option<u16>,
     pub window_start: Timestamp,
     pub window_end: Timestamp,
@@ -276,6 +280,10 @@ pub struct ModelReport {
     pub anomaly: bool,
     /// Confirmed over several rows.
     pub fault: bool,
+    /// Row and time of the last score since the model became active.
+    pub scored: Option<(u64, Timestamp)>,
+    /// The threshold that the model was trained with; NaN without a model.
+    pub own_threshold: f64,
     pub trust: Trust,
     /// `None` where nobody says what was true.
     pub performance: Option<PerformanceReport>,
@@ -360,9 +368,11 @@ pub struct Verdict {
     /// The same as models and monitors see them: without what continuous settings explain.
     pub adjusted: Vec<f64>,
     pub status: DriftStatus,
-    /// Largest index of the monitors; 1.0 is the threshold.
+    /// Largest index of the monitors that are enabled; 1.0 is the threshold.
     pub drift_index: f64,
+    /// Of the data monitor.
     pub top_feature: Option<u16>,
+    /// The model whose monitors warn most; `None` while none warns.
     pub top_model: Option<u16>,
     pub last_change: Timestamp,
     /// `DataDrift`, then `PredictionDrift` of each model, then `PerformanceDrift` of each model that has labels.

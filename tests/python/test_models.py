@@ -7,6 +7,7 @@ import shutil
 import pytest
 from asyncua import ua
 from gateway import ROOT, Gateway, eventually, node, read, run, write
+from test_change_events import subscribed
 
 MODEL = "Motor1.Models.Stator"
 TRANSFER, UPLOAD = f"{MODEL}.ModelTransfer", f"{MODEL}.ModelTransfer.Upload"
@@ -159,7 +160,12 @@ def test_brought_activated_and_confirmed(copy, bundles):
         refused(ua.StatusCodes.BadInvalidState, lambda: call(client, f"{MODEL}.ConfirmModel", text("")))
         assert slot(client, "Active") == ACTIVE
 
+        changes, subscription = subscribed(client, "ModelChangedEventType")
         old, new = activate(client)
+        event = changes.until(lambda e: getattr(e, "NewVersion", None) == new)
+        assert (event.MachineName, event.OldVersion, event.NewHash) == ("Motor1", old, hash_of)
+        assert (event.Reason, event.ClientUserId) == ("activated: trial", "anonymous")
+        subscription.delete()
         assert 3500 < read(client, f"{MODEL}.ConfirmationRemaining") <= 3600
         assert read(client, f"{MODEL}.Active.ActivatedBy")
         assert (slot(client, "Fallback"), read(client, f"{MODEL}.Fallback.Version")) == (READY, old)

@@ -94,6 +94,9 @@ def story(tmp_path_factory):
 
     class Handler:
         def datachange_notification(self, changed, value, _data):
+            # A value that is Uncertain or Bad may be none.
+            if value is None and changed.nodeid.Identifier == FAULT:
+                return
             with lock:
                 changes.append(Change(time.monotonic(), changed.nodeid.Identifier, value))
 

@@ -63,6 +63,7 @@ impl MachineCore {
             if state.score.is_nan() {
                 continue;
             }
+            state.scored = Some((self.now.row, self.now.time));
             state.anomaly = state.score > state.threshold;
             if !state.fault.step(state.anomaly, trusted, self.config.models[k].fault_rows) {
                 continue;
@@ -97,7 +98,8 @@ impl MachineCore {
             Some(NotEvaluated::BadInputs) => return Trust::BadInputs,
             Some(NotEvaluated::NoReference) => return Trust::NoModel,
             Some(NotEvaluated::Learning) => return Trust::Learning,
-            Some(NotEvaluated::FaultActive | NotEvaluated::Suspended | NotEvaluated::NoLabels) | None => {}
+            Some(NotEvaluated::Suspended) => return Trust::Suspended,
+            Some(NotEvaluated::FaultActive | NotEvaluated::NoLabels) | None => {}
         }
         let untrained = |b: &Bundle| self.verdict_slot().and_then(|s| b.regimes.get(usize::from(s))).is_some_and(|r| r.untrained);
         if self.bundle.as_deref().is_some_and(untrained) {

@@ -90,7 +90,11 @@ struct ModelState {
     score: f64,
     /// All inputs were there.
     complete: bool,
+    /// Row and time of the last score since the model became active.
+    scored: Option<(u64, Timestamp)>,
     threshold: f64,
+    /// The bundle's.
+    own_threshold: f64,
     anomaly: bool,
     residuals: Vec<f64>,
     /// `None` where nobody says what was true.
@@ -168,7 +172,9 @@ impl MachineCore {
             fault: FaultState::default(),
             score: f64::NAN,
             complete: false,
+            scored: None,
             threshold: f64::NAN,
+            own_threshold: f64::NAN,
             anomaly: false,
             residuals: Vec::with_capacity(m.inputs.len()),
             performance: m.performance.as_ref().map(|p| ModelPerformance::new(p, slots)),
@@ -371,6 +377,7 @@ impl MachineCore {
         for state in &mut self.models {
             state.monitor.reset();
             state.fault = FaultState::default();
+            state.scored = None;
             if let Some(performance) = &mut state.performance {
                 performance.monitor.reset();
                 performance.past.clear();
@@ -410,7 +417,8 @@ impl MachineCore {
             state.monitor.set_params(MonitorParams::new(&config.prediction_drift, 0, 1, calibration));
             state.monitor.set_ewma(calibration.and_then(|c| c.ewma.clone()));
             let before = state.threshold;
-            state.threshold = config.score_threshold.or(model.map(|m| m.threshold)).unwrap_or(f64::NAN);
+            state.own_threshold = model.map_or(f64::NAN, |m| m.threshold);
+            state.threshold = config.score_threshold.unwrap_or(state.own_threshold);
             if let (Some(performance), Some(config)) = (&mut state.performance, &config.performance) {
                 if before.is_finite() && before != state.threshold {
                     // Right and wrong are counted anew: the model says other things now.

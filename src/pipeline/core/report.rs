@@ -11,6 +11,25 @@ use crate::types::{
     RegimeSlotReport, RegimeState, TestReport, Timestamp, Trust, Verdict,
 };
 
+/// A feature before its first evaluation.
+const UNKNOWN: FeatureReport = FeatureReport {
+    status: DriftStatus::NotEvaluated,
+    index: f64::NAN,
+    value: f64::NAN,
+    p_value: f64::NAN,
+    reference_mean: f64::NAN,
+    reference_sd: f64::NAN,
+    current_mean: f64::NAN,
+    current_sd: f64::NAN,
+    missing: f64::NAN,
+    shift: f64::NAN,
+    direction: Direction::None,
+    since: Timestamp::EPOCH,
+};
+
+/// How much larger the index of another feature must be to become the top one: equal ones do not take turns.
+const TOP_MARGIN: f64 = 1.25;
+
 /// A verdict before the first row.
 pub fn empty(config: &MachineConfig) -> Verdict {
     let nan = f64::NAN;
@@ -20,20 +39,6 @@ pub fn empty(config: &MachineConfig) -> Verdict {
         let name = format!("{}.PredictionDrift", m.name);
         monitor(name.into(), DriftKind::PredictionDrift, &m.prediction_drift)
     });
-    let feature = FeatureReport {
-        status: DriftStatus::NotEvaluated,
-        index: nan,
-        value: nan,
-        p_value: nan,
-        reference_mean: nan,
-        reference_sd: nan,
-        current_mean: nan,
-        current_sd: nan,
-        missing: 0.0,
-        shift: nan,
-        direction: Direction::None,
-        since: Timestamp::EPOCH,
-    };
     let performance = config.models.iter().filter_map(|m| {
         let name = format!("{}.PerformanceDrift", m.name);
         Some(monitor(name.into(), DriftKind::PerformanceDrift, &m.performance.as_ref()?.drift))
@@ -43,6 +48,8 @@ pub fn empty(config: &MachineConfig) -> Verdict {
         threshold: nan,
         anomaly: false,
         fault: false,
+        scored: None,
+        own_threshold: nan,
         trust: Trust::NoModel,
         performance: labelled.then(super::performance::empty),
     };
@@ -59,7 +66,7 @@ pub fn empty(config: &MachineConfig) -> Verdict {
         top_model: None,
         last_change: Timestamp::EPOCH,
         monitors: std::iter::once(data).chain(prediction).chain(performance).collect(),
-        feature_reports: vec![feature; config.features.len()],
+        feature_reports: vec![UNKNOWN; config.features.len()],
         models: config.models.iter().map(|m| model(m.performance.is_some())).collect(),
         regimes: Vec::new(),
         buffers: super::buffers::Buffers::new(config).reports(),
@@ -234,7 +241,7 @@ impl MachineCore {
             let monitor = watcher(&self.data, &self.models, k);
             let reason = reason.or_else(|| monitor.reason());
             let report = &mut self.verdict.monitors[k];
-            let due = report.evaluated || slot.is_none() || self.now.row <= 1;
+            let due = report.evaluated || slot.is_none() || self.now.row <= 1 || monitor.last().is_none();
             // A label may be of an earlier row: it counts whatever the present one is.
             let labelled = matches!(monitor, Watcher::Labels(_));
             if reason.is_some() && reason != Some(NotEvaluated::FaultActive) && !labelled {
@@ -258,11 +265,14 @@ impl MachineCore {
                 self.push_event(event);
             }
         }
+        if self.data.last().is_none() {
+            // What was said before another reference or model came is said no more.
+            self.verdict.feature_reports.fill(UNKNOWN);
+        }
         if self.verdict.monitors[0].evaluated {
             self.report_features();
             let data = &self.verdict.monitors[0];
-            let alarmed = matches!(data.status, DriftStatus::Warning | DriftStatus::Drift);
-            if alarmed
+            if warns(data.status)
                 && data.status != before
                 && let Some(event) = self.contributors_event()
             {
@@ -310,6 +320,7 @@ impl MachineCore {
             report.threshold = state.threshold;
             report.anomaly = state.anomaly && state.score.is_finite();
             report.fault = state.fault.is_active();
+            (report.scored, report.own_threshold) = (state.scored, state.own_threshold);
             report.trust = trust;
         }
     }
@@ -331,11 +342,14 @@ impl MachineCore {
         };
         let worst = verdict.monitors.iter().enumerate().filter(|(_, m)| enabled(m)).max_by_key(|(k, m)| (rank(m.status), usize::MAX - k));
         let (k, status) = worst.map_or((0, DriftStatus::NotEvaluated), |(k, m)| (k, m.status));
-        let indexes = verdict.monitors.iter().map(|m| m.index).filter(|i| !i.is_nan());
-        verdict.drift_index = indexes.fold(f64::NAN, f64::max);
+        let indexes = verdict.monitors.iter().enumerate().filter(|(k, m)| {
+            // What is switched off has no say, whatever it said last.
+            !m.index.is_nan() && watcher(&self.data, &self.models, *k).params().enabled
+        });
+        verdict.drift_index = indexes.map(|(_, m)| m.index).fold(f64::NAN, f64::max);
         verdict.top_feature = verdict.monitors[0].top_feature;
         let top = (1..verdict.monitors.len())
-            .filter(|k| verdict.monitors[*k].index.is_finite())
+            .filter(|k| verdict.monitors[*k].index.is_finite() && warns(verdict.monitors[*k].status))
             .max_by(|a, b| verdict.monitors[*a].index.total_cmp(&verdict.monitors[*b].index));
         let top_model = top.and_then(|k| self.model_of(k));
         let verdict = &mut self.verdict;
@@ -378,7 +392,7 @@ impl MachineCore {
         // The test that decides: all must exceed, so the smallest index does.
         let tests = report.tests.iter().zip(&source.params().tests).filter(|(t, _)| judged && t.index.is_finite());
         let test = tests.min_by(|a, b| a.0.index.total_cmp(&b.0.index));
-        let alarmed = matches!(status, DriftStatus::Warning | DriftStatus::Drift);
+        let alarmed = warns(status);
         let worst = source.worst_slot().filter(|_| alarmed);
         let worst_key = worst.and_then(|s| self.bundle.as_ref()?.envelope.regimes.get(usize::from(s)).map(|r| r.key.clone()));
         let top = report.top_feature.filter(|_| k == 0 && alarmed);
@@ -414,7 +428,29 @@ fn fill_evaluation(report: &mut MonitorReport, monitor: Watcher<'_>) {
         return;
     };
     report.index = last.index;
-    report.top_feature = last.top.filter(|_| report.kind == DriftKind::DataDrift);
+    if let (Watcher::Distribution(monitor), DriftKind::DataDrift) = (monitor, report.kind) {
+        report.top_feature = top_feature(monitor, last, report.top_feature);
+    }
     (report.window_start, report.window_end) = last.window;
     report.last_evaluation = last.time;
+}
+
+/// What the warning or drift is about. It stays while something warns, until an evaluation that warns finds another feature well above.
+fn top_feature(monitor: &Monitor, last: &Evaluation, latched: Option<u16>) -> Option<u16> {
+    if !monitor.status().is_some_and(warns) {
+        return None;
+    }
+    if !warns(last.status) {
+        // Of another regime, in which nothing has moved.
+        return latched;
+    }
+    let index = |feature: Option<u16>| monitor.columns().get(usize::from(feature?)).map(|c| c.index);
+    match (index(last.top), index(latched)) {
+        (Some(new), Some(old)) if new < old * TOP_MARGIN => latched,
+        _ => last.top,
+    }
+}
+
+fn warns(status: DriftStatus) -> bool {
+    matches!(status, DriftStatus::Warning | DriftStatus::Drift)
 }

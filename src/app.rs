@@ -27,7 +27,7 @@ use self::diagnostics::GatewayWatch;
 use self::kept::KeptBundles;
 use self::vitals::Disk;
 use crate::bundle::{self, Bundle, ContractError, DecodeError};
-use crate::config::{Config, MachineConfig, Origin, RegisterType, Shape, tunable};
+use crate::config::{Config, MachineConfig, tunable};
 use crate::dataset::Exporter;
 use crate::pipeline::alarm_desk::{self, AlarmDesk};
 use crate::pipeline::core::MachineCore;
@@ -38,10 +38,10 @@ use crate::pipeline::reports::{self, KeptReports};
 use crate::reload::Reloader;
 use crate::server::alarms::{AlarmLink, AlarmSender};
 use crate::server::{self, Access, CommandRequest, CommandSender, OfferSenders, ParameterSpec, ServerError, ServerInput};
-use crate::source::{self, SampleSender, SourceStatus, SourceTask, Tag};
+use crate::source::{self, SampleSender, SourceStatus, SourceTask};
 use crate::store::{MachineLayout, Record, SledStore, Store, StoreError, StoreHealth, StoreMessage, StoreWriter};
 use crate::switches::{self, SourceSwitch, Switches};
-use crate::types::{Answer, Command, Event, EventKind, GATEWAY, Refusal, SampleId, Timestamp, Verdict};
+use crate::types::{Answer, Command, Event, EventKind, GATEWAY, Refusal, Timestamp, Verdict};
 use crate::users::UserList;
 
 const SAMPLES: usize = 8_192;
@@ -468,7 +468,7 @@ fn start_sources(
         status.push(rx);
         let task = SourceTask {
             config: source.clone(),
-            tags: tags(config, k),
+            tags: source::tags(config, k),
             samples: sender.clone(),
             status: tx,
             pki_dir: data_dir.join("pki").join("sources"),
@@ -477,25 +477,6 @@ fn start_sources(
         tasks.spawn(source::run_switched(task, switch.watch()));
     }
     Sources { status, samples }
-}
-
-/// What a source is asked for, over all machines.
-pub fn tags(config: &Config, source: usize) -> Vec<Tag> {
-    let mut tags = Vec::new();
-    for (m, machine) in config.machines.iter().enumerate() {
-        let signals = machine.signals.iter().map(|s| (&s.name, &s.origin, s.shape));
-        let settings = machine.settings.iter().map(|s| (&s.name, &s.origin, Shape::Scalar));
-        let labels = machine.labels().map(|l| (&l.name, &l.origin, Shape::Scalar));
-        for (channel, (name, origin, shape)) in signals.chain(settings).chain(labels).enumerate() {
-            let Some(origin) = origin.as_ref().filter(|o| o.source == source) else { continue };
-            let Origin { address, register_type, sampling, scale, offset, .. } = origin.clone();
-            let id = SampleId { machine: m as u16, channel: channel as u16 };
-            let name = format!("{}.{name}", machine.name);
-            let register_type: RegisterType = register_type;
-            tags.push(Tag { id, address, register_type, shape, sampling, scale, offset, name });
-        }
-    }
-    tags
 }
 
 /// Keeps who came in and what was refused as events of the gateway.

@@ -4,9 +4,11 @@
 //! file ─read, checked whole─▶ faults? ─▶ Valid = false, nothing changes
 //!                               │ none
 //!                               ├─▶ tunable values that differ ─▶ drivers: effective at once
-//!                               ├─▶ sources switched off or on: at once
+//!                               ├─▶ endpoints, addresses ─▶ these sources connect anew; sources switched off or on: at once
 //!                               └─▶ anything else ─▶ RestartPending
 //! ```
+
+mod connections;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +48,10 @@ pub struct Reloader {
 
 /// What a newer file differs in.
 struct Difference {
+    /// What is running, with the newer file's connections.
+    connected: Config,
+    /// Sources that connect anew, by name.
+    sources: Vec<Arc<str>>,
     /// Machines whose tunable values differ, by their place.
     machines: Vec<usize>,
     /// Sources that are switched otherwise, by name.
@@ -112,12 +118,17 @@ impl Reloader {
         let difference = compare(&self.running, &new);
         let mut messages: Vec<String> = Vec::new();
         if dry_run {
-            messages.extend(difference.machines.iter().map(|k| would_change(&self.running.machines[*k], &new.machines[*k])));
+            messages.extend(difference.sources.iter().map(|name| format!("source {name}: would connect anew")));
+            messages.extend(difference.machines.iter().map(|k| would_change(&difference.connected.machines[*k], &new.machines[*k])));
             messages.extend(difference.switches.iter().map(|name| format!("would change: {GATEWAY}.Sources.{name}.Enabled")));
             messages.extend(difference.pending.iter().map(|what| format!("{what}: needs a restart")));
             return Ok(answer(true, join(messages, "nothing has changed in the file")));
         }
-        let mut running = Config::clone(&self.running);
+        let mut running = difference.connected;
+        if !difference.sources.is_empty() {
+            let connecting = self.switches.reconnect(&running).await;
+            messages.extend(connecting.iter().map(|name| format!("source {name}: connects anew")));
+        }
         let mut refused = false;
         for k in difference.machines {
             match self.hand_over(k, &new.machines[k], user).await {
@@ -205,7 +216,10 @@ fn faults(error: &LoadError) -> String {
 }
 
 fn compare(running: &Config, new: &Config) -> Difference {
-    let mut difference = Difference { machines: Vec::new(), switches: Vec::new(), pending: Vec::new() };
+    let connected = connections::adopted(running, new);
+    let sources = connections::changed(running, &connected);
+    let mut difference = Difference { connected, sources, machines: Vec::new(), switches: Vec::new(), pending: Vec::new() };
+    let running = difference.connected.clone();
     let mut switched = running.sources.clone();
     switched.iter_mut().zip(&new.sources).for_each(|(running, new)| running.enabled = new.enabled);
     if switched == new.sources {
@@ -222,7 +236,7 @@ fn compare(running: &Config, new: &Config) -> Difference {
     differs("store", running.store != new.store);
     differs("sources", switched != new.sources);
     let names = |c: &Config| c.machines.iter().map(|m| m.name.clone()).collect::<Vec<_>>();
-    if names(running) != names(new) {
+    if names(&running) != names(new) {
         differs("the list of machines", true);
         return difference;
     }

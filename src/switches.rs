@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::{Config, SourceConfig};
 use crate::pipeline::driver::{Tuned, durable, keys, wall_clock};
 use crate::server::{NodeUpdate, ParameterSpec, UpdateSender};
+use crate::source::{Wanted, tags};
 use crate::store::{Record, Store, StoreError, StoreMessage};
 use crate::types::{Answer, EventKind, GATEWAY, Quality, Refusal, Scalar, ScalarKind};
 
@@ -19,12 +20,12 @@ pub struct SourceSwitch {
     path: Arc<str>,
     /// As the file has it.
     file: bool,
-    on: watch::Sender<bool>,
+    wanted: watch::Sender<Wanted>,
 }
 
 /// The switches of all sources, as the file has them.
 pub fn from_file(config: &Config) -> Vec<SourceSwitch> {
-    config.sources.iter().map(|source| SourceSwitch::new(source, source.enabled)).collect()
+    config.sources.iter().enumerate().map(|(k, source)| SourceSwitch::new(config, k, source.enabled)).collect()
 }
 
 /// The switches of all sources, as they were left.
@@ -33,7 +34,7 @@ pub fn from_file(config: &Config) -> Vec<SourceSwitch> {
 /// The store cannot be read.
 pub fn restored(config: &Config, store: &dyn Store, notes: &mut Vec<String>) -> Result<Vec<SourceSwitch>, StoreError> {
     let mut switches = Vec::new();
-    for source in &config.sources {
+    for (k, source) in config.sources.iter().enumerate() {
         let path = path_of(source);
         let key = keys::parameter(&path);
         let kept = store.get(&key)?.map(|bytes| serde_json::from_slice::<Tuned>(&bytes));
@@ -46,9 +47,13 @@ pub fn restored(config: &Config, store: &dyn Store, notes: &mut Vec<String>) -> 
                 source.enabled
             }
         };
-        switches.push(SourceSwitch::new(source, on));
+        switches.push(SourceSwitch::new(config, k, on));
     }
     Ok(switches)
+}
+
+fn wanted(config: &Config, k: usize, on: bool) -> Wanted {
+    Wanted { on, kind: config.sources[k].kind.clone(), tags: tags(config, k).into() }
 }
 
 fn path_of(source: &SourceConfig) -> Arc<str> {
@@ -56,13 +61,18 @@ fn path_of(source: &SourceConfig) -> Arc<str> {
 }
 
 impl SourceSwitch {
-    fn new(source: &SourceConfig, on: bool) -> Self {
-        Self { path: path_of(source), file: source.enabled, on: watch::Sender::new(on) }
+    fn new(config: &Config, k: usize, on: bool) -> Self {
+        let source = &config.sources[k];
+        Self { path: path_of(source), file: source.enabled, wanted: watch::Sender::new(wanted(config, k, on)) }
     }
 
-    /// Whether the source is to be read from, now and at every change.
-    pub fn watch(&self) -> watch::Receiver<bool> {
-        self.on.subscribe()
+    /// What is to be read from the source, now and at every change.
+    pub fn watch(&self) -> watch::Receiver<Wanted> {
+        self.wanted.subscribe()
+    }
+
+    fn is_on(&self) -> bool {
+        self.wanted.borrow().on
     }
 
     /// The writable variable.
@@ -70,7 +80,7 @@ impl SourceSwitch {
         ParameterSpec {
             path: self.path.clone(),
             kind: ScalarKind::Bool,
-            value: Scalar::Bool(*self.on.borrow()),
+            value: Scalar::Bool(self.is_on()),
             default: Scalar::Bool(self.file),
             min: None,
             max: None,
@@ -108,7 +118,7 @@ impl Switches {
         }
         let mut told = Vec::new();
         let mut changed = 0;
-        for switch in meant.into_iter().filter(|s| !all || *s.on.borrow() != s.file) {
+        for switch in meant.into_iter().filter(|s| !all || s.is_on() != s.file) {
             let (result, events) = self.change(switch, &Scalar::Bool(switch.file), false, user).await;
             told.extend(events);
             if let Err(refusal) = result {
@@ -142,8 +152,37 @@ impl Switches {
         (Ok(paths), told)
     }
 
+    /// Goes over to what a newer file says of the connections themselves: endpoints, addresses. Gives back the names of those that have changed.
+    /// The list of sources must be the same.
+    pub async fn reconnect(&self, config: &Config) -> Vec<Arc<str>> {
+        let mut changed = Vec::new();
+        for (k, (switch, source)) in self.switches.iter().zip(&config.sources).enumerate() {
+            let goes_over = |now: &mut Wanted| {
+                let next = wanted(config, k, now.on);
+                let differs = *now != next;
+                *now = next;
+                differs
+            };
+            if switch.wanted.send_if_modified(goes_over) {
+                changed.push(source.name.clone());
+                self.show_endpoint(source).await;
+            }
+        }
+        changed
+    }
+
+    async fn show_endpoint(&self, source: &SourceConfig) {
+        let (endpoint, quality, time) = (Scalar::Text(source.endpoint().into()), Quality::Good, wall_clock());
+        let update = |name: &&str| {
+            let path = format!("{GATEWAY}.Sources.{}.Endpoint{name}", source.name).into();
+            NodeUpdate { path, value: Some(endpoint.clone()), quality, time }
+        };
+        // The server may have ended.
+        let _ = self.updates.send(["", ".EffectiveValue"].iter().map(update).collect()).await;
+    }
+
     async fn change(&self, switch: &SourceSwitch, value: &Scalar, keep: bool, user: &Arc<str>) -> (Result<(), Refusal>, Told) {
-        let old = Scalar::Bool(*switch.on.borrow()).to_string();
+        let old = Scalar::Bool(switch.is_on()).to_string();
         let result = self.try_change(switch, value, keep).await;
         let refused = result.as_ref().err().map(ToString::to_string);
         (result, vec![EventKind::Parameter { path: switch.path.clone(), old, new: value.to_string(), user: user.clone(), refused }])
@@ -162,14 +201,14 @@ impl Switches {
         };
         let stored = durable(&self.store, record).await;
         stored.map_err(|why| Refusal::InvalidState(format!("not changed: it cannot be stored: {why}")))?;
-        switch.on.send_if_modified(|now| std::mem::replace(now, on) != on);
+        switch.wanted.send_if_modified(|now| std::mem::replace(&mut now.on, on) != on);
         Ok(())
     }
 
     /// Shows what was changed in another way than by a write, which the server sees itself.
     async fn show(&self, switch: &SourceSwitch, user: &Arc<str>) {
         let (path, quality, time) = (&switch.path, Quality::Good, wall_clock());
-        let on = Scalar::Bool(*switch.on.borrow());
+        let on = Scalar::Bool(switch.is_on());
         let values = [
             (String::new(), on),
             (".DefaultValue".into(), Scalar::Bool(switch.file)),
@@ -212,11 +251,11 @@ mod tests {
         let (user, mut notes) = ("anna".into(), Vec::new());
         let (owner, _shown) = switches(&config(true), &store, &mut notes);
         let seen = owner.switches[0].watch();
-        assert!(*seen.borrow());
+        assert!(seen.borrow().on);
         let (result, told) = owner.set(PATH, &Scalar::Bool(false), &user).await;
         assert_eq!(result, Ok(()));
         assert!(matches!(&told[..], [EventKind::Parameter { old, new, refused: None, .. }] if old == "true" && new == "false"));
-        assert!(!*seen.borrow());
+        assert!(!seen.borrow().on);
 
         // After a restart, and with another file.
         let (mut owner, _shown) = switches(&config(true), &store, &mut notes);
@@ -227,7 +266,7 @@ mod tests {
         assert_eq!(store.get(&keys::parameter(PATH)).unwrap(), None, "what was written lapses");
         owner.set(PATH, &Scalar::Bool(true), &user).await.0.unwrap();
         let (owner, _shown) = switches(&config(true), &store, &mut notes);
-        assert!(*owner.switches[0].watch().borrow());
+        assert!(owner.switches[0].watch().borrow().on);
         assert_eq!(notes.len(), 1, "{notes:?}");
     }
 
@@ -239,7 +278,7 @@ mod tests {
         for path in [PATH, "Gateway."] {
             owner.set(PATH, &Scalar::Bool(false), &user).await.0.unwrap();
             owner.reset(path, &user).await.0.unwrap();
-            assert!(*owner.switches[0].watch().borrow());
+            assert!(owner.switches[0].watch().borrow().on);
             let updates = shown.recv().await.unwrap();
             assert_eq!((&*updates[0].path, &updates[0].value), (PATH, &Some(Scalar::Bool(true))));
         }
@@ -254,6 +293,6 @@ mod tests {
         let (result, told) = owner.set(PATH, &Scalar::U16(0), &"anna".into()).await;
         assert!(matches!(result, Err(Refusal::TypeMismatch(_))));
         assert!(matches!(&told[..], [EventKind::Parameter { refused: Some(_), .. }]));
-        assert!(*owner.switches[0].watch().borrow());
+        assert!(owner.switches[0].watch().borrow().on);
     }
 }

@@ -82,9 +82,9 @@ mod connect {
     use serde_json::{Value as Json, json};
 
     use super::{CheckArgs, summary, text};
-    use crate::app;
     use crate::cli::{Outcome, print_json, run};
     use crate::config::Config;
+    use crate::source;
     use crate::source::{SourceTrial, TagTrial, try_source};
     use crate::types::{SourceState, Value};
 
@@ -108,8 +108,11 @@ mod connect {
 
     async fn try_all(args: &CheckArgs, config: &Config) -> Vec<SourceTrial> {
         let pki = args.data_dir.join("pki").join("sources");
-        let trials =
-            config.sources.iter().enumerate().map(|(s, source)| try_source(source.clone(), app::tags(config, s), pki.clone(), args.time));
+        let trials = config
+            .sources
+            .iter()
+            .enumerate()
+            .map(|(s, source)| try_source(source.clone(), source::tags(config, s), pki.clone(), args.time));
         futures::future::join_all(trials).await
     }
 

@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -5,12 +6,14 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use super::{Outcome, Usage, load_config};
 use crate::app::{self, AppInput};
 use crate::bundle;
 use crate::config::Config;
-use crate::server::Access;
+use crate::server::{Access, CommandRequest, CommandSender};
+use crate::types::{Command, GATEWAY, Scalar, Via};
 use crate::users::{UserFile, UserList};
 
 /// The data directory where none is named, below the working directory.
@@ -48,6 +51,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
                 "there are no users: listening on this computer only; add one with `driftgate user add NAME --role ROLE`, then {wanted} is opened"
             );
         }
+        let commands = app.commands.clone();
         let outcome = tokio::select! {
             signal = stop_signal() => {
                 tracing::info!("{signal}: stopping");
@@ -57,6 +61,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<Outcome> {
                 tracing::error!("{why}; stopping");
                 Outcome::Failed
             }
+            never = reload_at_hangup(commands) => match never {},
         };
         app.stop().await;
         Ok(outcome)
@@ -87,6 +92,27 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
             address.ip()
         )
     })
+}
+
+/// Reads the configuration file again at each SIGHUP, as the method ReloadConfig does; what it says is logged.
+async fn reload_at_hangup(commands: CommandSender) -> Infallible {
+    #[cfg(unix)]
+    if let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        while hangup.recv().await.is_some() {
+            let (reply, answer) = oneshot::channel();
+            let command = Command::ReloadConfig { dry_run: false };
+            let request =
+                CommandRequest { target: GATEWAY.into(), command, user: "SIGHUP".into(), operator: "".into(), via: Via::Program, reply };
+            let sent = commands.send(request).await.is_ok();
+            match answer.await {
+                Ok(Ok(answer)) if answer.outputs.first() == Some(&Scalar::Bool(true)) => tracing::info!("SIGHUP: {}", answer.text),
+                Ok(Ok(answer)) => tracing::warn!("SIGHUP: the configuration is not taken as a whole: {}", answer.text),
+                Ok(Err(refusal)) => tracing::warn!("SIGHUP: {refusal}"),
+                Err(_) => tracing::warn!(sent, "SIGHUP: nobody answers"),
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// Waits for Ctrl-C or SIGTERM.

@@ -85,6 +85,16 @@ pub struct SourceConfig {
     pub kind: SourceKind,
 }
 
+impl SourceConfig {
+    /// Where it is, for people: `opc.tcp://...`, `host:port`.
+    pub fn endpoint(&self) -> String {
+        match &self.kind {
+            SourceKind::OpcUa(c) => c.endpoint.clone(),
+            SourceKind::Modbus(c) => format!("{}:{}", c.host, c.port),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum SourceKind {
     OpcUa(OpcUaConfig),

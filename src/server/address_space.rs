@@ -131,10 +131,11 @@ fn gateway(nodes: &mut Instantiator<'_>, config: &Config) -> Result<(), ServerEr
 fn add_source(nodes: &mut Instantiator<'_>, source: &SourceConfig) -> Result<(), ServerError> {
     let path = join("Gateway.Sources", &source.name);
     nodes.object(&path, &node_id("Gateway.Sources"), &source.name, "SourceConnectionType")?;
-    let (protocol, endpoint) = match &source.kind {
-        SourceKind::OpcUa(c) => ("OPC UA", c.endpoint.clone()),
-        SourceKind::Modbus(c) => ("Modbus TCP", format!("{}:{}", c.host, c.port)),
+    let protocol = match &source.kind {
+        SourceKind::OpcUa(_) => "OPC UA",
+        SourceKind::Modbus(_) => "Modbus TCP",
     };
+    let endpoint = source.endpoint();
     nodes.set(&join(&path, "Protocol"), protocol)?;
     nodes.optional(&path, "SourceConnectionType", "Latency")?;
     for name in ["Endpoint", "Endpoint.EffectiveValue"] {

@@ -16,11 +16,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{RegisterType, Shape, SourceConfig, SourceKind};
+use crate::config::{Config, Origin, RegisterType, Shape, SourceConfig, SourceKind};
 use crate::types::{Sample, SampleId, SourceState, Timestamp};
 
 pub use self::opcua::{Survey, SurveyError, SurveyOptions, survey};
-pub use self::switch::run_switched;
+pub use self::switch::{Wanted, run_switched};
 pub use self::trial::{SourceTrial, TagTrial, try_source};
 
 use self::emit::Emitter;
@@ -127,6 +127,24 @@ async fn connect(kind: SourceKind, pki_dir: PathBuf, emitter: Arc<Emitter>, repo
         SourceKind::OpcUa(config) => opcua::OpcUaSource { config, pki_dir, emitter, reporter, stop }.run().await,
         SourceKind::Modbus(config) => modbus::ModbusSource { config, emitter, reporter, stop }.run().await,
     }
+}
+
+/// What a source is asked for, over all machines.
+pub fn tags(config: &Config, source: usize) -> Vec<Tag> {
+    let mut tags = Vec::new();
+    for (m, machine) in config.machines.iter().enumerate() {
+        let signals = machine.signals.iter().map(|s| (&s.name, &s.origin, s.shape));
+        let settings = machine.settings.iter().map(|s| (&s.name, &s.origin, Shape::Scalar));
+        let labels = machine.labels().map(|l| (&l.name, &l.origin, Shape::Scalar));
+        for (channel, (name, origin, shape)) in signals.chain(settings).chain(labels).enumerate() {
+            let Some(origin) = origin.as_ref().filter(|o| o.source == source) else { continue };
+            let Origin { address, register_type, sampling, scale, offset, .. } = origin.clone();
+            let id = SampleId { machine: m as u16, channel: channel as u16 };
+            let name = format!("{}.{name}", machine.name);
+            tags.push(Tag { id, address, register_type, shape, sampling, scale, offset, name });
+        }
+    }
+    tags
 }
 
 /// A scalar of machine 0, channel 0.

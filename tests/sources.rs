@@ -181,6 +181,7 @@ fn scalar(address: &str) -> Tag {
         sampling: None,
         scale: 1.0,
         offset: 0.0,
+        counter: None,
         name: format!("Motor1.{address}"),
     }
 }

@@ -292,6 +292,8 @@ pub struct Origin {
     /// `value * scale + offset`; defaults 1 and 0.
     pub scale: f64,
     pub offset: f64,
+    /// Modbus: register that the PLC counts up with each new block of a waveform.
+    pub counter: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

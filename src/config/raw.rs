@@ -269,6 +269,8 @@ section! {
         /// What the converter gives at its ends: a value there or beyond is Bad (saturated); a waveform where more than 1 % of its samples are.
         saturation: Vec<f64> = Example("[0.0, 27648.0]");
         /// A waveform: `length` samples (8 to 65,536), `rate` of them a second (Hz). In recorded data consecutive rows are cut into blocks.
+        /// Modbus: `counter = "holding:99"`, a register that the PLC counts up with each new block: one that changed while it was read is
+        /// read again or dropped.
         block: RawBlock = Example("{ length = 256, rate = 2560.0 }");
         /// What the monitors and models get. Waveforms: "mean", "rms", "crest", "kurtosis", "peak_to_peak", and frequency bands
         /// (Hz, `name` may be left out); default rms, crest, kurtosis and four bands. Scalars: "value"; an empty list watches nothing.
@@ -291,6 +293,9 @@ section! {
         length: usize = Required("256");
         /// Samples a second (Hz).
         rate: f64 = Required("2560.0");
+        /// Modbus: register that the PLC counts up with each new block, like `holding:99`. A block that changed while it was read is
+        /// read again or dropped, and one that was read already is not taken twice.
+        counter: String = Example(r#""holding:99""#);
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) fn signal(raw: &RawSignal, path: &str, sources: &[SourceConfig], note
         sampling: raw.sampling,
         scale: raw.scale,
         offset: raw.offset,
+        counter: raw.block.as_ref().and_then(|block| block.counter.as_deref()),
     };
     let shape = raw.block.as_ref().map_or(Shape::Scalar, |block| self::block(block, &join(path, "block"), notes));
     SignalConfig {
@@ -54,6 +55,7 @@ pub(super) fn setting(raw: RawSetting, path: &str, sources: &[SourceConfig], not
         sampling: raw.sampling,
         scale: raw.scale,
         offset: raw.offset,
+        counter: None,
     };
     SettingConfig {
         column: column(raw.column.as_deref(), &name, path, notes),
@@ -73,6 +75,7 @@ pub(super) fn label(raw: RawLabel, model: &str, path: &str, sources: &[SourceCon
         sampling: raw.sampling,
         scale: None,
         offset: None,
+        counter: None,
     };
     let live = raw.address.is_some() || raw.source.is_some();
     let (faults, ignored) = (raw.fault_values.unwrap_or_default(), raw.ignore_values.unwrap_or_default());
@@ -189,6 +192,8 @@ struct RawOrigin<'a> {
     sampling: Option<Span>,
     scale: Option<f64>,
     offset: Option<f64>,
+    /// Of a waveform.
+    counter: Option<&'a str>,
 }
 
 impl RawOrigin<'_> {
@@ -211,6 +216,8 @@ impl RawOrigin<'_> {
         let address = notes.required(self.address, path, "address", "where the PLC has the value; needed because the file has sources")?;
         let source = source?;
         let address = check_address(address, &sources[source], &address_path, notes);
+        let counter_path = join(&join(path, "block"), "counter");
+        let counter = self.counter.map(|counter| check_counter(counter, &sources[source], &counter_path, notes));
         Some(Origin {
             source,
             register_type: self.register_type(&address, &sources[source], path, notes),
@@ -218,6 +225,7 @@ impl RawOrigin<'_> {
             sampling,
             scale,
             offset: self.offset.unwrap_or(0.0),
+            counter,
         })
     }
 
@@ -254,6 +262,20 @@ impl RawOrigin<'_> {
             }
         }
     }
+}
+
+/// The register of a waveform's counter.
+fn check_counter(counter: &str, source: &SourceConfig, path: &str, notes: &mut Notes<'_>) -> String {
+    if !matches!(source.kind, SourceKind::Modbus(_)) {
+        let hint = "remove it: over OPC UA a block comes whole".to_string();
+        notes.fault(path, format!("only a Modbus block has a counter: `{counter}`"), hint);
+        return counter.to_string();
+    }
+    let address = check_address(counter, source, path, notes);
+    if address.starts_with("coil:") || address.starts_with("discrete:") {
+        notes.fault(path, format!("a single bit does not count: `{address}`"), "name a holding or input register".to_string());
+    }
+    address
 }
 
 /// The address; one of Modbus with its number in decimal.

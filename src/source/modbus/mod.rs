@@ -6,12 +6,13 @@
 //!    └─ back-off ◀┘
 //! ```
 //! All values of a cycle carry the time at which its last answer came: Modbus has no source time. A waveform of more registers than
-//! one request may have (125) is read in several requests, between which the PLC may have written the next one; where that matters,
-//! let the PLC hold the block still (a second buffer that it fills while the first is read).
+//! one request may have (125) is read in several requests, between which the PLC may have written the next one: with a counter beside
+//! the block that is noticed (see `whole`).
 
 mod address;
 mod plan;
 mod poll;
+mod whole;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -135,6 +136,7 @@ impl ModbusSource {
         if more > 0 {
             parts.push(format!("and {more} more"));
         }
+        parts.extend(poller.torn().map(|tag| format!("blocks of `{}` change while they are read and are dropped", tags[tag].name)));
         if slowest.is_some_and(|s| s > poller.period()) {
             parts.push("a poll takes longer than that: poll less often or less".into());
         }

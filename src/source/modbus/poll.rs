@@ -8,6 +8,7 @@ use tokio_modbus::{ExceptionCode, Request as Wire, Response};
 
 use super::address::{self, Table};
 use super::plan::{self, Field, Learned, Limits, Request};
+use super::whole::{self, Counters, Outcome};
 use crate::config::{ModbusConfig, RegisterType, Shape};
 use crate::source::Tag;
 use crate::source::emit::{Emitter, Reading, now};
@@ -19,6 +20,9 @@ const RETRY_FAILURE: Duration = Duration::from_secs(5);
 /// OPC UA's words for what a device may answer.
 const BAD_DEVICE_FAILURE: Cause = Cause::Status(0x808B_0000);
 const BAD_RESOURCE_UNAVAILABLE: Cause = Cause::Status(0x8004_0000);
+
+/// A block that changed at each attempt to read it.
+const BAD_DATA_LOST: Cause = Cause::Status(0x809D_0000);
 
 /// The connection is of no use any more.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +53,8 @@ pub(super) struct Poller<'a> {
     due_at: Vec<Instant>,
     refused: BTreeMap<usize, Refused>,
     learned: Learned,
+    /// Of blocks that must be of one piece.
+    counters: Counters,
 }
 
 impl<'a> Poller<'a> {
@@ -58,10 +64,17 @@ impl<'a> Poller<'a> {
         let fields = tags.iter().enumerate().map(|(i, tag)| {
             field(i, tag).map_err(|reason| refused.insert(i, Refused { cause: Cause::UnknownAddress, reason, retry_at: None })).ok()
         });
-        let fields = fields.collect();
+        let mut fields: Vec<Option<Field>> = fields.collect();
+        let mut counters = Counters::default();
+        for (i, counter) in tags.iter().enumerate().filter_map(|(i, tag)| Some((i, tag.counter.as_deref()?))) {
+            if let Err(reason) = counters.add(i, counter) {
+                refused.insert(i, Refused { cause: Cause::UnknownAddress, reason, retry_at: None });
+                fields[i] = None;
+            }
+        }
         let periods: Vec<Duration> =
             tags.iter().map(|t| t.sampling.unwrap_or(config.poll_interval).max(Duration::from_millis(1))).collect();
-        Self { config, emitter, fields, due_at: vec![Instant::now(); tags.len()], periods, refused, learned: Learned::default() }
+        Self { config, emitter, fields, due_at: vec![Instant::now(); tags.len()], periods, refused, learned: Learned::default(), counters }
     }
 
     /// The shortest period of all tags.
@@ -73,12 +86,18 @@ impl<'a> Poller<'a> {
     pub fn begin(&mut self) {
         self.due_at.fill(Instant::now());
         self.learned = Learned::default();
+        self.counters.forget();
         self.refused.retain(|_, refused| refused.retry_at.is_none());
     }
 
     /// Tags without a value and why, for the status.
     pub fn refused(&self) -> impl ExactSizeIterator<Item = (usize, &str)> {
         self.refused.iter().map(|(tag, refused)| (*tag, refused.reason.as_str()))
+    }
+
+    /// Tags of which a block was dropped in this connection because it changed while it was read.
+    pub fn torn(&self) -> impl Iterator<Item = usize> {
+        self.counters.torn()
     }
 
     pub fn connection_lost(&self) {
@@ -88,7 +107,7 @@ impl<'a> Poller<'a> {
 
     /// Reads what is due and sends it, all with the same time. Nothing is sent where the connection fails.
     pub async fn cycle(&mut self, device: &mut Context) -> Result<(), LinkError> {
-        let due = self.take_due();
+        let mut due = self.take_due();
         self.refused.retain(|tag, refused| !(due.contains(tag) && refused.retry_at.is_some_and(|at| Instant::now() >= at)));
         self.learned.unreadable = self.refused.keys().filter_map(|&tag| self.fields[tag].as_ref()).map(range_of).collect();
         let wanted: Vec<Field> =
@@ -96,8 +115,15 @@ impl<'a> Poller<'a> {
         let limits = Limits { max_registers: self.config.max_registers, max_gap: self.config.max_gap };
         let mut images: BTreeMap<usize, Vec<Option<u16>>> = wanted.iter().map(|f| (f.tag, vec![None; f.registers.len()])).collect();
         let mut busy = BTreeMap::new();
-        for request in plan::plan(&wanted, limits, &self.learned) {
+        let (whole, plain): (Vec<Field>, Vec<Field>) = wanted.into_iter().partition(|f| self.counters.has(f.tag));
+        for request in plan::plan(&plain, limits, &self.learned) {
             self.fetch(device, request, &mut images, &mut busy).await?;
+        }
+        for field in whole {
+            let tag = field.tag;
+            if !self.fetch_whole(device, field, limits, &mut images, &mut busy).await? {
+                due.retain(|due| *due != tag);
+            }
         }
         self.send(&due, images, &busy);
         Ok(())
@@ -112,6 +138,56 @@ impl<'a> Poller<'a> {
             self.due_at[i] = (self.due_at[i] + self.periods[i]).max(now);
         }
         due
+    }
+
+    /// A block that belongs together; false where it is the one that was read last.
+    async fn fetch_whole(
+        &mut self,
+        device: &mut Context,
+        field: Field,
+        limits: Limits,
+        images: &mut BTreeMap<usize, Vec<Option<u16>>>,
+        busy: &mut BTreeMap<usize, Cause>,
+    ) -> Result<bool, LinkError> {
+        let tag = field.tag;
+        for _ in 0..whole::ATTEMPTS {
+            let Some(before) = self.count(device, tag, busy).await? else { return Ok(true) };
+            if self.counters.is_known(tag, before) {
+                return Ok(false);
+            }
+            for request in plan::plan(std::slice::from_ref(&field), limits, &self.learned) {
+                self.fetch(device, request, images, busy).await?;
+            }
+            if self.refused.contains_key(&tag) || busy.contains_key(&tag) {
+                return Ok(true);
+            }
+            let Some(after) = self.count(device, tag, busy).await? else { return Ok(true) };
+            if self.counters.compare(tag, before, after) == Outcome::Whole {
+                return Ok(true);
+            }
+        }
+        self.counters.drop_block(tag);
+        self.emitter.count_error();
+        busy.insert(tag, BAD_DATA_LOST);
+        Ok(true)
+    }
+
+    /// The counter of a block; `None` where the device does not give it, which is noted.
+    async fn count(&mut self, device: &mut Context, tag: usize, busy: &mut BTreeMap<usize, Cause>) -> Result<Option<u16>, LinkError> {
+        let Some(request) = self.counters.request(tag) else { return Ok(None) };
+        let address = self.counters.address(tag);
+        match read(device, &request, self.config.timeout).await? {
+            Ok(words) => return Ok(words.first().copied()),
+            Err(code) => match meaning(code) {
+                Refusal::Isolate { cause, retry } => self.refuse_tag(tag, address, code, cause, retry),
+                Refusal::NoFunction => self.refuse_tag(tag, address, code, Cause::UnknownAddress, RETRY_UNKNOWN),
+                Refusal::Temporary(cause) => {
+                    self.emitter.count_error();
+                    busy.insert(tag, cause);
+                }
+            },
+        }
+        Ok(None)
     }
 
     /// One request of the plan; where the device refuses it, its halves, down to single tags.
@@ -162,13 +238,17 @@ impl<'a> Poller<'a> {
     }
 
     fn refuse(&mut self, request: &Request, code: ExceptionCode, cause: Cause, retry: Duration) {
+        let emitter = self.emitter;
         for part in &request.parts {
-            let address = &self.emitter.tags()[part.tag].address;
-            let reason = format!("the device answers \"{code}\" to `{address}`");
-            tracing::debug!(tag = %self.emitter.tags()[part.tag].name, "{reason}");
-            self.emitter.count_error();
-            self.refused.insert(part.tag, Refused { cause, reason, retry_at: Some(Instant::now() + retry) });
+            self.refuse_tag(part.tag, emitter.tags()[part.tag].address.clone(), code, cause, retry);
         }
+    }
+
+    fn refuse_tag(&mut self, tag: usize, address: String, code: ExceptionCode, cause: Cause, retry: Duration) {
+        let reason = format!("the device answers \"{code}\" to `{address}`");
+        tracing::debug!(tag = %self.emitter.tags()[tag].name, "{reason}");
+        self.emitter.count_error();
+        self.refused.insert(tag, Refused { cause, reason, retry_at: Some(Instant::now() + retry) });
     }
 
     fn send(&self, due: &[usize], mut images: BTreeMap<usize, Vec<Option<u16>>>, busy: &BTreeMap<usize, Cause>) {

@@ -51,7 +51,8 @@ impl Running {
 
     /// The codes that are possible now.
     pub(super) fn allowed(&self) -> u32 {
-        self.d.core.allowed() | self.d.models.life.allowed() | CommandCode::ResetParameter.bit()
+        let always = CommandCode::ResetParameter.bit() | CommandCode::AcknowledgeAlarms.bit();
+        self.d.core.allowed() | self.d.models.life.allowed() | always
     }
 
     async fn decide(&mut self, command: &Command, user: &Arc<str>, operator: &Arc<str>) -> Result<Answer, Refusal> {

@@ -1,13 +1,13 @@
-"""Events of changes with their fields, by asyncua's own subscriptions."""
+"""Events of changes with their fields, by asyncua's own subscriptions; and the command that acknowledges what the alarm words show."""
 
 import pytest
 from asyncua import ua
-from gateway import eventually, node, read
-from test_alarms import Events
-from test_commands import KEY, call, offered, text
+from gateway import eventually, node, read, write
+from test_alarms import Events, alarms, field, of_drift, refresh
+from test_commands import COMMAND, DONE, KEY, call, offered, request, text
 
 SPEED = 20
-ACCEPT, COLLECT = 4, 10
+ACKNOWLEDGE, ACCEPT, COLLECT = 1, 4, 10
 OWN_TYPES = 3
 
 
@@ -58,3 +58,29 @@ def test_a_full_buffer_and_another_reference(client):
     assert event.Reason and event.ClientUserId == "anonymous"
     for subscription in (first, second):
         subscription.delete()
+
+
+def test_the_command_and_the_word_acknowledge_one_state(client):
+    handler, subscription, _ = alarms(client, node(client, "Motor1"))
+    refresh(client, subscription)
+    waiting = handler.until(lambda e: of_drift(e) and field(e, "AckedState/Id") is False)
+    eventually(lambda: read(client, "Motor1.Alarms.UnackedWord") & 3, 60, "the bit of a drift")
+    assert request(client, ACKNOWLEDGE, "seen on the panel", 0.0, 77) == DONE, read(client, f"{COMMAND}.ResultText")
+    assert (read(client, f"{COMMAND}.LastRequest"), read(client, f"{COMMAND}.AckId")) == (ACKNOWLEDGE, 77)
+    seen = handler.until(lambda e: e.NodeId == waiting.NodeId and field(e, "AckedState/Id") is True)
+    assert (seen.Comment.Text, seen.ClientUserId) == ("seen on the panel", "anonymous")
+    # The word finds the same alarms acknowledged, and takes the next one.
+    write(client, "Motor1.Alarms.AckWord", 0xFFFF, ua.VariantType.UInt16)
+    assert read(client, "Motor1.Alarms.AckWord") == 0
+    again = handler.until(lambda e: of_drift(e) and field(e, "AckedState/Id") is False)
+    bits = 0
+
+    def shown():
+        nonlocal bits
+        bits = read(client, "Motor1.Alarms.UnackedWord")
+        return bits
+
+    eventually(shown, 60, "the bit of the next alarm")
+    write(client, "Motor1.Alarms.AckWord", bits, ua.VariantType.UInt16)
+    handler.until(lambda e: e.NodeId == again.NodeId and field(e, "AckedState/Id") is True)
+    subscription.delete()

@@ -398,30 +398,29 @@ fn kept_reports(machine: &str, store: &dyn Store, notes: &mut Vec<String>) -> Re
 
 /// The configuration with what people have tuned. A written value lapses when the file's value under it has changed.
 fn tuned(machine: &Arc<MachineConfig>, store: &dyn Store, notes: &mut Vec<String>) -> Result<Arc<MachineConfig>, AppError> {
-    let mut config = MachineConfig::clone(machine);
+    let mut written = Vec::new();
+    let mut lapse = |key: String, path: &str, why: &str| {
+        notes.push(format!("the tuned value of `{path}` lapses: {why}"));
+        store.apply(Record::Remove { key })
+    };
     for key in store.keys(&keys::parameter(&format!("{}.", machine.name)))? {
-        let path = key.trim_start_matches("param|");
+        let path: Arc<str> = key.trim_start_matches("param|").into();
         let Some(bytes) = store.get(&key)? else { continue };
-        let lapses = |why: &str| format!("the tuned value of `{path}` lapses: {why}");
         let Ok(kept) = serde_json::from_slice::<Tuned>(&bytes) else {
-            notes.push(lapses("it cannot be read"));
+            lapse(key, &path, "it cannot be read")?;
             continue;
         };
-        let note = match tunable::read(machine, path) {
-            None => Some(lapses("there is no such parameter any more")),
-            Some(file) if file != kept.file => Some(lapses(&format!("the configuration file now says {file} instead of {}", kept.file))),
-            Some(_) => match tunable::check(&config, path, &kept.value) {
-                Ok(changed) => {
-                    config = changed;
-                    None
-                }
-                Err(error) => Some(lapses(&error.to_string())),
-            },
-        };
-        if let Some(note) = note {
-            notes.push(note);
-            store.apply(Record::Remove { key })?;
+        match tunable::read(machine, &path) {
+            None => lapse(key, &path, "there is no such parameter any more")?,
+            Some(file) if file != kept.file => {
+                lapse(key, &path, &format!("the configuration file now says {file} instead of {}", kept.file))?;
+            }
+            Some(_) => written.push((path, kept.value)),
         }
+    }
+    let (config, refused) = tunable::restore(machine, written);
+    for (path, error) in refused {
+        lapse(keys::parameter(&path), &path, &error.to_string())?;
     }
     Ok(Arc::new(config))
 }
@@ -436,7 +435,7 @@ pub fn parameters_of(config: &Config) -> Vec<ParameterSpec> {
 fn parameters(config: &MachineConfig, from_file: &MachineConfig) -> Vec<ParameterSpec> {
     let of = |t: tunable::Tunable| ParameterSpec {
         value: t.get(config),
-        default: t.get(from_file),
+        default: t.default_in(config, from_file),
         path: t.path,
         kind: t.kind,
         min: t.min,
@@ -445,7 +444,7 @@ fn parameters(config: &MachineConfig, from_file: &MachineConfig) -> Vec<Paramete
         allowed: t.allowed,
         description: t.description,
     };
-    tunable::tunables(from_file).into_iter().map(of).collect()
+    tunable::tunables(config).into_iter().map(of).collect()
 }
 
 struct Sources {

@@ -20,7 +20,7 @@ use crate::drift::calibrate::Calibration;
 use crate::drift::metric::Reference;
 use crate::drift::performance::PerformanceReference;
 use crate::model::Model;
-use crate::regime::{Cell, Regime, RegimeTable, Regression};
+use crate::regime::{Cell, Regime, RegimeTable, Regression, SettingRule};
 use crate::types::Timestamp;
 
 pub use change::{ChangeKind, Previous, ReferenceChange, Stamp};
@@ -163,10 +163,10 @@ impl Bundle {
             return Err(ContractError::Features { machine: name(), bundle: list(&self.features), config: list(&ours) });
         }
         let rules = RegimeTable::new(machine).rules;
-        if rules != self.envelope.rules {
-            let list = |r: &[crate::regime::SettingRule]| {
-                r.iter().map(|r| format!("`{}` ({:?})", r.name, r.conditioning)).collect::<Vec<_>>().join(", ")
-            };
+        // Tolerances are tuned: they do not belong to the contract.
+        let same = |(a, b): (&SettingRule, &SettingRule)| a.is_alike(b);
+        if rules.len() != self.envelope.rules.len() || !rules.iter().zip(&self.envelope.rules).all(same) {
+            let list = |r: &[SettingRule]| r.iter().map(|r| format!("`{}` ({:?})", r.name, r.conditioning)).collect::<Vec<_>>().join(", ");
             return Err(ContractError::Settings { machine: name(), bundle: list(&self.envelope.rules), config: list(&rules) });
         }
         if let Some(model) = machine.models.iter().find(|m| self.model(&m.name).is_none()) {

@@ -54,6 +54,8 @@ pub(super) const CONTAMINATION: f64 = 0.001;
 pub(super) const FAULT_ROWS: Bound<u16> = bound(5, 1, 10_000);
 pub(super) const CONFIRMATION_TIMEOUT: Bound<Duration> = bound(HOUR, Duration::from_secs(1), Duration::from_secs(30 * 86_400));
 pub(super) const LATENCY_BUDGET: Bound<Duration> = bound(MS_100, Duration::ZERO, Duration::from_secs(60));
+/// Of a setting, as it can be written while the gateway runs.
+pub(super) const TOLERANCE: (f64, f64) = (1e-9, 1e12);
 /// Highest threshold of a score.
 pub(super) const SCORE_THRESHOLD: f64 = 1e9;
 

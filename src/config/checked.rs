@@ -372,6 +372,13 @@ pub enum Conditioning {
     Regression(f64),
 }
 
+impl Conditioning {
+    /// Equal, whatever the tolerance.
+    pub fn is_alike(&self, other: &Self) -> bool {
+        self == other || matches!((self, other), (Self::Tolerance(_), Self::Tolerance(_)))
+    }
+}
+
 /// Settings of a machine with [`Conditioning::Regression`] at most.
 pub const MAX_CONTINUOUS: usize = 4;
 

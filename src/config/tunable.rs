@@ -8,10 +8,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+mod files;
+mod names;
+
+pub use self::files::{adopt, default_of, reset, restore, same_but_tunables};
+
 use super::bounds::{self, Bound};
 use super::check::{hop_fault, learn_fault, threshold_range};
 use super::fault::did_you_mean;
-use super::{ExportFormat, MachineConfig, MonitorConfig};
+use super::{Conditioning, ExportFormat, MachineConfig, MonitorConfig, TestConfig};
 use crate::drift::calibrate::Budget;
 use crate::drift::{Test, performance};
 use crate::types::{Scalar, ScalarKind};
@@ -51,6 +56,8 @@ enum Parameter {
     /// Of the check with this index.
     CheckLimit(usize),
     ReportInterval,
+    /// Of the setting with this index; it has one.
+    Tolerance(usize),
 }
 
 /// Which monitor of a machine.
@@ -69,6 +76,8 @@ enum MonitorParameter {
     WindowRows,
     Hop,
     ConsecutiveLimit,
+    /// Metric or chart of the test with this index: T1 is 0.
+    Name(usize),
     /// Of the test with this index: T1 is 0.
     Threshold(usize),
     Budget,
@@ -117,6 +126,17 @@ pub fn tunables(machine: &MachineConfig) -> Vec<Tunable> {
         (Parameter::AutoLearnNewRegime, "AutoLearnNewRegime", "Settings that no training knows are learned by themselves"),
     ] {
         list.push(Tunable::new(format!("{name}.Regimes.{member}"), parameter, ScalarKind::Bool, None, "", description));
+    }
+    for (i, setting) in machine.settings.iter().enumerate().filter(|(_, s)| matches!(s.conditioning, Conditioning::Tolerance(_))) {
+        list.push(Tunable::new(
+            format!("{name}.Settings.{}.Tolerance", setting.name),
+            Parameter::Tolerance(i),
+            ScalarKind::F64,
+            Some(bounds::TOLERANCE),
+            "",
+            "Values within so much of a trained value are that value, in the setting's unit. At once for which combination a row belongs to; \
+             the trained combinations stay as they are until the next training",
+        ));
     }
     for (i, model) in machine.models.iter().enumerate() {
         let path = format!("{name}.Models.{}", model.name);
@@ -212,53 +232,6 @@ pub fn check(machine: &MachineConfig, path: &str, value: &Scalar) -> Result<Mach
     Ok(changed)
 }
 
-/// The machine with the parameter as a file has it: a threshold that the file leaves open is open again.
-///
-/// # Errors
-/// The path is unknown, or the value does not go with another parameter. The file must have the machine's shape.
-pub fn reset(machine: &MachineConfig, file: &MachineConfig, path: &str) -> Result<MachineConfig, TunableError> {
-    let tunable = find(machine, path).ok_or_else(|| unknown(machine, path))?;
-    let mut changed = machine.clone();
-    tunable.copy(&mut changed, file);
-    tunable.check_state(&changed, &tunable.get(file))?;
-    Ok(changed)
-}
-
-/// Whether two versions of a machine in a file differ in tunable parameters alone.
-pub fn same_but_tunables(a: &MachineConfig, b: &MachineConfig) -> bool {
-    let list = tunables(b);
-    if tunables(a) != list {
-        return false;
-    }
-    let mut probe = a.clone();
-    list.iter().for_each(|t| t.copy(&mut probe, b));
-    probe == *b
-}
-
-/// The machine with every parameter that differs between two versions of its file as in the newer one, and the paths of those.
-///
-/// # Errors
-/// A value of the file does not go with one that was written. The files must differ in tunable parameters alone.
-pub fn adopt(
-    machine: &MachineConfig,
-    before: &MachineConfig,
-    file: &MachineConfig,
-) -> Result<(MachineConfig, Vec<Arc<str>>), TunableError> {
-    let list = tunables(file);
-    let mut adopted = machine.clone();
-    let mut paths = Vec::new();
-    for tunable in &list {
-        let mut probe = before.clone();
-        tunable.copy(&mut probe, file);
-        if probe != *before {
-            tunable.copy(&mut adopted, file);
-            paths.push(tunable.path.clone());
-        }
-    }
-    list.iter().try_for_each(|t| t.check_state(&adopted, &t.get(&adopted)))?;
-    Ok((adopted, paths))
-}
-
 impl Tunable {
     fn new(
         path: String,
@@ -281,6 +254,10 @@ impl Tunable {
             Parameter::AutoLearnNewRegime => Scalar::Bool(machine.auto_learn_new_regime),
             Parameter::TargetRows => Scalar::U32(machine.buffers.target_rows),
             Parameter::CheckLimit(check) => Scalar::F64(machine.checks[check].limit),
+            Parameter::Tolerance(setting) => Scalar::F64(match machine.settings[setting].conditioning {
+                Conditioning::Tolerance(tolerance) => tolerance,
+                _ => f64::NAN,
+            }),
             Parameter::ReportInterval => Scalar::F64(machine.report.interval.map_or(0.0, |i| i.as_secs_f64() / HOUR)),
             Parameter::ExportFormat => machine.buffers.export_format.name().into(),
             Parameter::LatencyBudget(model) => Scalar::F64(machine.models[model].latency_budget.map_or(0.0, |b| b.as_secs_f64() * 1e3)),
@@ -294,6 +271,7 @@ impl Tunable {
                     MonitorParameter::Hop => Scalar::U32(monitor.hop),
                     MonitorParameter::ConsecutiveLimit => Scalar::U16(monitor.consecutive_limit),
                     MonitorParameter::Budget => Scalar::Text(monitor.budget.map_or_else(String::new, |b| b.to_string()).into()),
+                    MonitorParameter::Name(test) => monitor.tests[test].metric.name().into(),
                     MonitorParameter::Threshold(test) => {
                         let test = &monitor.tests[test];
                         Scalar::F64(test.threshold.unwrap_or(watch.default_threshold(test.metric, machine)))
@@ -311,6 +289,7 @@ impl Tunable {
             (Parameter::AutoLearnNewRegime, Scalar::Bool(v)) => machine.auto_learn_new_regime = *v,
             (Parameter::TargetRows, Scalar::U32(v)) => machine.buffers.target_rows = *v,
             (Parameter::CheckLimit(check), Scalar::F64(v)) => machine.checks[check].limit = *v,
+            (Parameter::Tolerance(setting), Scalar::F64(v)) => machine.settings[setting].conditioning = Conditioning::Tolerance(*v),
             (Parameter::ReportInterval, Scalar::F64(v)) => {
                 machine.report.interval = (*v > 0.0).then(|| Duration::from_secs_f64(*v * HOUR));
             }
@@ -330,6 +309,12 @@ impl Tunable {
                     (MonitorParameter::Hop, Scalar::U32(v)) => monitor.hop = *v,
                     (MonitorParameter::ConsecutiveLimit, Scalar::U16(v)) => monitor.consecutive_limit = *v,
                     (MonitorParameter::Budget, Scalar::Text(v)) => monitor.budget = v.parse().ok(),
+                    (MonitorParameter::Name(test), Scalar::Text(v)) => {
+                        // A threshold is of one metric: another one begins with its own.
+                        if let Some(metric) = v.parse().ok().filter(|m| *m != monitor.tests[test].metric) {
+                            monitor.tests[test] = TestConfig { metric, threshold: None };
+                        }
+                    }
                     (MonitorParameter::Threshold(test), Scalar::F64(v)) => monitor.tests[test].threshold = Some(*v),
                     _ => {}
                 }
@@ -344,7 +329,16 @@ impl Tunable {
             Parameter::ScoreThreshold(model) => machine.models[model].score_threshold = from.models[model].score_threshold,
             Parameter::Monitor(watch, MonitorParameter::Threshold(test)) => {
                 if let (Some(to), Some(from)) = (watch.of_mut(machine), watch.of(from)) {
-                    to.tests[test].threshold = from.tests[test].threshold;
+                    let (to, from) = (&mut to.tests[test], &from.tests[test]);
+                    // That of another metric says nothing here.
+                    to.threshold = if to.metric == from.metric { from.threshold } else { None };
+                }
+            }
+            Parameter::Monitor(watch, MonitorParameter::Name(test)) => {
+                if let (Some(to), Some(from)) = (watch.of_mut(machine), watch.of(from))
+                    && to.tests[test].metric != from.tests[test].metric
+                {
+                    to.tests[test] = from.tests[test].clone();
                 }
             }
             _ => self.set(machine, &self.get(from)),
@@ -377,6 +371,11 @@ impl Tunable {
         Err(TunableError::OutOfRange(format!("{}: out of range: `{value}`; from {} to {}", self.path, plain(min), plain(max))))
     }
 
+    /// The path of a parameter whose written value lapses when this one changes.
+    pub fn takes_along(&self) -> Option<String> {
+        self.path.strip_suffix(".Name").filter(|_| matches!(self.parameter, Parameter::Monitor(..))).map(|test| format!("{test}.Threshold"))
+    }
+
     fn check_text(&self, text: &str) -> Result<(), TunableError> {
         let refuse = |why: String| Err(TunableError::OutOfRange(format!("{}: {why}", self.path)));
         match self.parameter {
@@ -384,6 +383,7 @@ impl Tunable {
                 Ok(_) => Ok(()),
                 Err(why) => refuse(format!("{why}; empty: none")),
             },
+            Parameter::Monitor(watch, MonitorParameter::Name(_)) => names::fault(watch, text).map_or(Ok(()), refuse),
             _ if !self.allowed.is_empty() && !self.allowed.contains(&text) => {
                 refuse(format!("none of {}: `{text}`", self.allowed.join(", ")))
             }
@@ -411,6 +411,9 @@ impl Tunable {
                     }
                     MonitorParameter::Hop if hop_too_large => {
                         refuse(format!("the hop is larger than the window: `{value}`; WindowRows is {}", monitor.window_rows))
+                    }
+                    MonitorParameter::Name(test) if names::is_second(&monitor.tests, test) => {
+                        refuse(format!("another test of this monitor has this metric: `{value}`"))
                     }
                     MonitorParameter::Enabled if monitor.enabled && monitor.tests.is_empty() => {
                         refuse("the monitor has no test; add one to the configuration file".to_string())
@@ -496,6 +499,17 @@ fn monitor(monitor: &MonitorConfig, watch: Watch, path: &str) -> Vec<Tunable> {
         ));
     }
     for (i, test) in monitor.tests.iter().enumerate() {
+        let mut name = Tunable::new(
+            format!("{path}.T{}.Name", i + 1),
+            parameter(MonitorParameter::Name(i)),
+            ScalarKind::Text,
+            None,
+            "",
+            "Metric or chart. Another one begins with its own threshold: that of the bundle's calibration where it knows these tests, else \
+             the metric's default",
+        );
+        name.allowed = names::allowed(watch);
+        list.push(name);
         let description = if test.metric.is_p_value() {
             "p-value below which the test is exceeded"
         } else {

@@ -212,6 +212,13 @@ impl Monitor {
             self.tests = vec![TestResult::default(); params.tests.len()];
             self.charts = charts(&params, self.width);
             self.pooled = params.is_pooled();
+            // Other tests decide anew, as soon as the windows allow.
+            for regime in &mut self.regimes {
+                (regime.rows_since, regime.decision, regime.index) = (params.hop, Decision::default(), f64::NAN);
+                regime.since.fill(Timestamp::EPOCH);
+            }
+            self.columns.fill(ColumnResult::default());
+            self.last = None;
         } else {
             // The verdict on the last values is of interest at once, not a hop later.
             for (test, (kind, threshold)) in self.tests.iter_mut().zip(&params.tests) {

@@ -28,7 +28,7 @@ use crate::server::view::{ascii, sentence};
 use crate::server::{NodeUpdate, UpdateSender};
 use crate::source::SourceStatus;
 use crate::store::{Record, StoreHealth, StoreMessage};
-use crate::types::{BufferState, Cause, Event, EventKind, Quality, Scalar, Verdict};
+use crate::types::{BufferState, Cause, Event, EventKind, Quality, Scalar, Verdict, Via};
 
 /// Between two looks at how things stand.
 const TICK: Duration = Duration::from_millis(50);
@@ -317,6 +317,44 @@ impl Running {
         let _ = self.d.events.send(event);
     }
 
+    /// Keeps who did it, as a command of the alarm's own method; acknowledged in the lump, it is so for each alarm.
+    fn audit(&self, action: &AlarmAction, alarm: &Alarm, done: String, comment: &Comment) {
+        let method = match action {
+            AlarmAction::Acknowledge { .. } | AlarmAction::AcknowledgeAll { .. } => "Acknowledge",
+            AlarmAction::Comment { .. } => "AddComment",
+            AlarmAction::Enable { enabled: true, .. } => "Enable",
+            AlarmAction::Enable { enabled: false, .. } => "Disable",
+        };
+        let event = match action {
+            AlarmAction::Acknowledge { event, .. } | AlarmAction::Comment { event, .. } => event,
+            _ => &alarm.state.event_id,
+        };
+        let event_id: String = event.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let arguments = match action {
+            AlarmAction::Enable { .. } => Vec::new(),
+            _ => vec![("EventId".into(), Scalar::from(event_id.as_str())), ("Comment".into(), Scalar::from(comment.text.as_str()))],
+        };
+        let via = if matches!(action, AlarmAction::AcknowledgeAll { .. }) { Via::Variables } else { Via::Method };
+        let kind = EventKind::Command {
+            command: method.into(),
+            path: format!("{}.{method}", alarm.spec.path).into(),
+            via,
+            arguments,
+            user: comment.user.as_str().into(),
+            operator: "".into(),
+            old: String::new(),
+            new: String::new(),
+            result: done,
+            refused: None,
+        };
+        let event = Event { unit: self.d.config.gateway.name.as_str().into(), row: 0, time: wall_clock(), kind };
+        if self.d.store.try_send(StoreMessage::Record(Record::Event(event.clone()))).is_err() {
+            tracing::debug!("the store's channel is full: a record is lost");
+        }
+        // Nobody may be listening.
+        let _ = self.d.events.send(event);
+    }
+
     /// A line for panels without event views, newest first.
     fn line(&mut self, machine: usize, event: &Event) {
         if let (Some(text), Some(lines)) = (sentence(event), self.lines.get_mut(machine)) {
@@ -357,6 +395,7 @@ impl Running {
         let said = if comment.text.is_empty() { String::new() } else { format!(": {}", comment.text) };
         for alarm in &changed {
             self.note(alarm, format!("alarm of {} {done} by {}{said}", alarm.spec.subject, comment.user));
+            self.audit(action, alarm, format!("alarm of {} {done}", alarm.spec.subject), comment);
             self.report(alarm.clone());
         }
         Ok(changed.len())

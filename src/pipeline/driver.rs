@@ -9,6 +9,8 @@
 mod commands;
 mod export;
 mod models;
+mod parameters;
+mod thresholds;
 
 pub use commands::{NewFile, audit};
 pub use models::ModelKeeper;
@@ -26,16 +28,16 @@ use super::cycle::Cycles;
 use super::exports::Exports;
 use super::reports::{KeptReports, Reports};
 use crate::bundle::{self, Bundle};
-use crate::config::{MachineConfig, MonitorConfig, TestConfig, tunable};
+use crate::config::MachineConfig;
 use crate::dataset::Exporter;
-use crate::drift::calibrate::{Answer, Calibration};
+use crate::drift::calibrate::Calibration;
 use crate::feature::PlausibilityCheck;
 use crate::server::alarms::AlarmSender;
 use crate::server::view::{Beside, MachineView};
-use crate::server::{CommandRequest, NodeUpdate, UpdateSender};
+use crate::server::{CommandRequest, UpdateSender};
 use crate::source::SourceStatus;
 use crate::store::{FeatureRow, HistoryRow, Record, RowFlags, StoreMessage};
-use crate::types::{Event, EventKind, Frame, NotEvaluated, Quality, Refusal, Sample, SourceState, Timestamp, Verdict};
+use crate::types::{Event, Frame, NotEvaluated, Sample, SourceState, Timestamp, Verdict};
 
 /// Between two looks at what is due, and two sendings of changed values.
 const TICK: Duration = Duration::from_millis(50);
@@ -282,12 +284,12 @@ impl Running {
         let verdict = self.d.core.verdict();
         self.beside.learning = self.d.core.learning();
         self.beside.slots.remaining = self.d.models.publish(wall_clock());
-        self.beside.origins = self.origins();
+        self.beside.origins = thresholds::origins(self.d.core.config(), &self.d.from_file, self.d.core.bundle());
         self.beside.report.clone_from(self.reports.view());
         self.beside.allowed = self.allowed();
         self.beside.labels = self.d.core.labels();
         self.beside.unlabelled = self.d.core.unlabelled();
-        self.beside.budgets = budgets(self.d.core.config(), self.d.core.bundle());
+        self.beside.budgets = thresholds::budgets(self.d.core.config(), self.d.core.bundle());
         self.beside.latency = (self.latencies.last, self.latencies.p99());
         let states = self.d.sources.iter().map(|s| {
             let s = s.borrow();
@@ -311,31 +313,6 @@ impl Running {
         if !updates.is_empty() {
             permit.send(updates);
         }
-    }
-
-    /// Where the thresholds in use come from; the first that applies.
-    fn origins(&self) -> Vec<Vec<&'static str>> {
-        let (config, file, bundle) = (self.d.core.config(), &self.d.from_file, self.d.core.bundle());
-        let of = |now: &MonitorConfig, file: &MonitorConfig, calibration: Option<&Calibration>| {
-            let tests = now.tests.iter().zip(&file.tests);
-            let origin = |(now, file): (&TestConfig, &TestConfig)| match now.threshold {
-                Some(_) if now.threshold != file.threshold => "written",
-                Some(_) => "file",
-                None if calibration.is_some_and(|c| matches!(c.answer, Answer::Thresholds(_))) => "bundle (calibrated)",
-                None => "default (uncalibrated)",
-            };
-            tests.map(origin).collect()
-        };
-        let data = of(&config.data_drift, &file.data_drift, bundle.and_then(|b| b.data_drift.as_ref()));
-        let models = config.models.iter().zip(&file.models).map(|(now, file)| {
-            let calibration = bundle.and_then(|b| b.model(&now.name)).and_then(|m| m.prediction_drift.as_ref());
-            of(&now.prediction_drift, &file.prediction_drift, calibration)
-        });
-        let performance = config.models.iter().zip(&file.models).filter_map(|(now, file)| {
-            let (now, file) = (now.performance.as_ref()?, file.performance.as_ref()?);
-            Some(of(&now.drift, &file.drift, None))
-        });
-        std::iter::once(data).chain(models).chain(performance).collect()
     }
 
     fn save_if_due(&mut self) {
@@ -365,57 +342,6 @@ impl Running {
     async fn durable(&self, record: Record) -> Result<(), String> {
         durable(&self.d.store, record).await
     }
-
-    /// Writes a parameter (`None`: back to the file's value): checked, on disk, then effective.
-    async fn set_parameter(&mut self, path: &Arc<str>, value: Option<crate::types::Scalar>, user: &Arc<str>) -> Result<(), Refusal> {
-        let config = self.d.core.config().clone();
-        let old = tunable::read(&config, path);
-        let file = tunable::read(&self.d.from_file, path);
-        let (Some(old), Some(file)) = (old, file) else { return Err(Refusal::Unknown(format!("`{path}` is no parameter"))) };
-        let old = self.in_use(path, old);
-        let new = value.clone().unwrap_or_else(|| file.clone());
-        let result = self.try_set(&config, path, &new, value.is_some(), file).await;
-        let refused = result.as_ref().err().map(ToString::to_string);
-        self.tell(EventKind::Parameter { path: path.clone(), old: old.to_string(), new: new.to_string(), user: user.clone(), refused });
-        result
-    }
-
-    async fn try_set(
-        &mut self,
-        config: &MachineConfig,
-        path: &str,
-        new: &crate::types::Scalar,
-        keep: bool,
-        file: crate::types::Scalar,
-    ) -> Result<(), Refusal> {
-        let changed = if keep { tunable::check(config, path, new) } else { tunable::reset(config, &self.d.from_file, path) };
-        let changed = changed.map_err(commands::refusal)?;
-        let tunables = tunable::tunables(config);
-        let kept_as = tunables.iter().find(|t| &*t.path == path).map_or_else(|| path.into(), |t| t.kept_as.clone());
-        let key = keys::parameter(&kept_as);
-        let record = if keep {
-            let value = serde_json::to_vec(&Tuned { value: new.clone(), file }).map_err(|e| Refusal::InvalidState(e.to_string()))?;
-            Record::Put { key, value }
-        } else {
-            Record::Remove { key }
-        };
-        self.durable(record).await.map_err(|why| Refusal::InvalidState(format!("not changed: it cannot be stored: {why}")))?;
-        let changed = Arc::new(changed);
-        self.d.core.set_config(changed.clone());
-        self.view.set_config(changed.clone());
-        self.reports.set_interval(changed.report.interval);
-        self.publish_twins(path, &kept_as, &tunables, &changed).await;
-        Ok(())
-    }
-
-    /// Nodes that show the same value under another path.
-    async fn publish_twins(&self, path: &str, kept_as: &str, tunables: &[tunable::Tunable], config: &MachineConfig) {
-        let twins = tunables.iter().filter(|t| &*t.kept_as == kept_as && &*t.path != path);
-        let (quality, time) = (Quality::Good, wall_clock());
-        let updates: Vec<_> = twins.map(|t| NodeUpdate { path: t.path.clone(), value: Some(t.get(config)), quality, time }).collect();
-        // The server may have ended.
-        let _ = self.d.updates.send(updates).await;
-    }
 }
 
 /// Waits until the record is safe on disk.
@@ -444,16 +370,6 @@ fn delays(config: &MachineConfig, bundle: Option<&Arc<Bundle>>) -> Vec<Arc<str>>
     let of = |calibration: Option<&Calibration>| calibration.map_or_else(|| "not calibrated".into(), |c| c.delay_text().into());
     let models = config.models.iter().map(|m| of(bundle.model(&m.name).and_then(|m| m.prediction_drift.as_ref())));
     std::iter::once(of(bundle.data_drift.as_ref())).chain(models).collect()
-}
-
-/// The false-alarm budgets that the thresholds in use keep; one that was written later waits for the next training.
-fn budgets(config: &MachineConfig, bundle: Option<&Arc<Bundle>>) -> Vec<String> {
-    let of = |calibration: Option<&Calibration>| match calibration.map(|c| &c.answer) {
-        Some(Answer::Thresholds(calibrated)) => calibrated.budget.to_string(),
-        _ => String::new(),
-    };
-    let models = config.models.iter().map(|m| of(bundle.and_then(|b| b.model(&m.name)).and_then(|m| m.prediction_drift.as_ref())));
-    std::iter::once(of(bundle.and_then(|b| b.data_drift.as_ref()))).chain(models).collect()
 }
 
 /// The worse, the larger.

@@ -65,6 +65,17 @@ impl RegimeTable {
         Self { rules, regimes: Vec::new() }
     }
 
+    /// The same regimes with the tolerances of a machine; `None` where they are those already.
+    pub fn with_tolerances(&self, machine: &MachineConfig) -> Option<Self> {
+        let mut changed = None;
+        for (k, (rule, setting)) in self.rules.iter().zip(&machine.settings).enumerate() {
+            if rule.conditioning != setting.conditioning && rule.conditioning.is_alike(&setting.conditioning) {
+                changed.get_or_insert_with(|| self.clone()).rules[k].conditioning = setting.conditioning.clone();
+            }
+        }
+        changed
+    }
+
     /// Reads one row of settings (in the order of the rules) into `cells`, which holds the row before or nothing; false where a
     /// conditioning setting has no usable value. Allocates only where a class has changed.
     pub fn read<'a>(&self, values: impl Iterator<Item = Option<&'a Value>>, cells: &mut Vec<Cell>) -> bool {
@@ -187,6 +198,11 @@ impl RegimeTable {
 }
 
 impl SettingRule {
+    /// The same setting in the same part, whatever its tolerance.
+    pub fn is_alike(&self, other: &Self) -> bool {
+        self.name == other.name && self.conditioning.is_alike(&other.conditioning)
+    }
+
     /// `before` is that of the row before.
     fn cell(&self, value: Option<&Value>, before: &Cell) -> Option<Cell> {
         let finite = |v: &Value| v.number().filter(|x| x.is_finite());

@@ -293,7 +293,9 @@ fn describe_monitor(nodes: &mut Instantiator<'_>, path: &str, kind: DriftKind, c
         let test = join(path, &format!("T{}", slot + 1));
         nodes.optional(&test, "DriftTestType", "PValue")?;
         nodes.set(&join(&test, "InUse"), slot < config.tests.len())?;
-        nodes.set(&join(&test, "Name"), config.tests.get(slot).map_or("", |t| t.metric.name()))?;
+        for name in ["Name", "Name.EffectiveValue"] {
+            nodes.set(&join(&test, name), config.tests.get(slot).map_or("", |t| t.metric.name()))?;
+        }
     }
     Ok(())
 }
@@ -302,6 +304,11 @@ fn describe_monitor(nodes: &mut Instantiator<'_>, path: &str, kind: DriftKind, c
 fn add_parameter(nodes: &mut Instantiator<'_>, spec: &ParameterSpec) -> Result<(), ServerError> {
     let path: &str = &spec.path;
     let data_type = data_type_of(spec.kind);
+    if !nodes.exists(path)
+        && let Some(setting) = path.strip_suffix(".Tolerance")
+    {
+        nodes.optional(setting, "MachineSettingType", "Tolerance")?;
+    }
     if !nodes.exists(path) {
         let (parent, name) = path.rsplit_once('.').filter(|(p, _)| nodes.exists(p)).ok_or_else(|| ServerError::MissingNode(path.into()))?;
         nodes.variable(parent, name, "ConfigParameterType", Shape::scalar(data_type))?;
@@ -333,6 +340,9 @@ fn add_parameter(nodes: &mut Instantiator<'_>, spec: &ParameterSpec) -> Result<(
     if [".Budget", ".ScoreThreshold"].iter().any(|name| path.ends_with(name)) {
         // What is in use may be the model's own: the view says it.
         nodes.unfollow(path);
+        for name in ["Pending", "PendingText"] {
+            nodes.optional(path, "ConfigParameterType", name)?;
+        }
     }
     if unit.is_some() {
         nodes.set(&join(path, "EngineeringUnits"), engineering_units(spec.unit))?;

@@ -74,6 +74,12 @@ impl Caller<'_> {
         self.gatekeeper.audit.refused(user_name(&self.context.token), &address, action.name(), path, &reason);
     }
 
+    /// Something that it may do was refused by the node.
+    fn failed(&self, path: &str, action: Action, status: StatusCode) {
+        let address = self.gatekeeper.address_of(self.context);
+        self.gatekeeper.audit.refused(user_name(&self.context.token), &address, action.name(), path, &status.to_string());
+    }
+
     /// Whether a node is ours and this session may not do that to it.
     fn denied(&self, id: &NodeId, action: Action) -> bool {
         instance_path(id).is_some_and(|path| !self.ask(path, action))
@@ -94,6 +100,14 @@ impl Guarded {
         }
         let object = instance_path(call.object_id())?;
         Some(format!("{object}.{}", method.as_node().browse_name().name))
+    }
+}
+
+impl Guarded {
+    /// As [`Self::called`], also where an alarm is called by its type's method in namespace 0.
+    fn called_of_type(&self, call: &MethodCall) -> Option<String> {
+        let by_type = || Some(format!("{}.{}", instance_path(call.object_id())?, super::alarms::method_name(call.method_id())?));
+        self.called(call).or_else(by_type)
     }
 }
 
@@ -197,7 +211,15 @@ impl NodeManager for Guarded {
             None => true,
         };
         let mut passed = admitted(nodes, allowed, |n| n.set_status(DENIED));
-        self.inner.write(context, &mut passed).await
+        let done = self.inner.write(context, &mut passed).await;
+        // Parameters and requests tell of their own refusals.
+        let parameters = &self.inner.inner().shared;
+        for node in passed.iter().filter(|n| n.status().is_bad()) {
+            if let Some(path) = instance_path(&node.value().node_id).filter(|path| !parameters.tells_of(path)) {
+                caller.failed(path, Action::Write, node.status());
+            }
+        }
+        done
     }
 
     async fn browse(&self, context: &RequestContext, nodes: &mut [BrowseNode]) -> Result<(), StatusCode> {
@@ -268,6 +290,14 @@ impl NodeManager for Guarded {
                 self.inner.inner().call_path(context, self.inner.address_space(), &path, call).await;
             }
         }
-        self.inner.call(context, &mut own).await
+        let done = self.inner.call(context, &mut own).await;
+        // Commands tell of their own refusals.
+        let shared = &self.inner.inner().shared;
+        for call in own.iter().filter(|call| call.status().is_bad() && call.status() != DENIED) {
+            if let Some(path) = self.called_of_type(call).filter(|path| !shared.methods.contains_key(path.as_str())) {
+                caller.failed(&path, Action::Call, call.status());
+            }
+        }
+        done
     }
 }

@@ -24,8 +24,14 @@ use super::commands;
 use super::history::Histories;
 use super::parameter::{self, ANSWER_TIMEOUT, Rejection};
 use super::publish::{Shared, Values, current, now, own};
+use super::view::ascii;
 use super::{AuditSender, CommandSender, INSTANCES, INSTANCES_URI, NodeUpdate, ParameterSpec, TYPES, TYPES_URI};
 use crate::types::{EventKind, Scalar};
+
+/// Longest text of a refused value in an event, characters.
+const MAX_SAID: usize = 100;
+/// Longest text of an error in a node, bytes.
+const MAX_ERROR: usize = 1_000;
 
 pub(super) struct GatewayNodes {
     pub(super) shared: Arc<Shared>,
@@ -84,7 +90,7 @@ impl GatewayNodes {
             Some(NodeType::Variable(variable)) => current(variable).value.map(|v| v.to_string()).unwrap_or_default(),
             _ => String::new(),
         };
-        let new = written.value.value.as_ref().map(ToString::to_string).unwrap_or_default();
+        let new = written.value.value.as_ref().map(said).unwrap_or_default();
         let refused = Some(rejection.text.clone());
         let kind = EventKind::Parameter { path: Arc::clone(&spec.path), old, new, user: user.into(), refused };
         audit::keep(&self.audit, kind);
@@ -107,9 +113,22 @@ impl GatewayNodes {
     }
 }
 
+/// What somebody wanted to write, as long as an event can bear. An array may be large: only that it is one is said.
+fn said(value: &Variant) -> String {
+    match value {
+        Variant::Array(array) => format!("an array of {} values", array.values.len()),
+        Variant::ByteString(_) | Variant::XmlElement(_) | Variant::ExtensionObject(_) => "no scalar".into(),
+        scalar => scalar.to_string().chars().take(MAX_SAID).collect(),
+    }
+}
+
 /// What an accepted or refused write changes.
 fn consequences(spec: &ParameterSpec, user: &str, result: &Result<Scalar, Rejection>, revision: u32) -> Vec<NodeUpdate> {
     let path = &spec.path;
+    let error = |rejection: &Rejection| {
+        let text = ascii(&rejection.text);
+        text[..text.floor_char_boundary(MAX_ERROR)].to_string()
+    };
     match result {
         Ok(value) => vec![
             own(Arc::clone(path), value.clone()),
@@ -122,8 +141,8 @@ fn consequences(spec: &ParameterSpec, user: &str, result: &Result<Scalar, Reject
             own("Gateway.Configuration.Revision", Scalar::U32(revision.wrapping_add(1))),
         ],
         Err(rejection) => vec![
-            own(format!("{path}.LastErrorText"), &*rejection.text),
-            own("Gateway.Configuration.LastErrorText", &*format!("{path}: {}", rejection.text)),
+            own(format!("{path}.LastErrorText"), &*error(rejection)),
+            own("Gateway.Configuration.LastErrorText", &*format!("{path}: {}", error(rejection))),
         ],
     }
 }

@@ -13,6 +13,9 @@ use crate::wire::opcua::to_scalar;
 /// Longest wait for the owner of the state.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Longest text, bytes.
+const MAX_TEXT: usize = 1_000;
+
 /// Why nothing was changed: for the client, and for the `LastErrorText` of HMIs that hide status codes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rejection {
@@ -49,7 +52,13 @@ pub(super) fn check(spec: &ParameterSpec, written: &DataValue, range: &NumericRa
     let kind = kind_name(spec.kind);
     let wrong_type = || Rejection::new(StatusCode::BadTypeMismatch, format!("the value has another type: write a {kind}"));
     let value = written.value.as_ref().and_then(|v| to_scalar(v, spec.kind)).ok_or_else(wrong_type)?;
-    let Some(number) = value.number() else { return Ok(value) };
+    if let Scalar::Text(text) = &value
+        && text.len() > MAX_TEXT
+    {
+        return Err(Rejection::new(StatusCode::BadOutOfRange, format!("the text is too long: at most {MAX_TEXT} bytes")));
+    }
+    // The range of a threshold is that of its test, which may be another one than at the start: its owner knows.
+    let Some(number) = value.number().filter(|_| !spec.path.ends_with(".Threshold")) else { return Ok(value) };
     let (min, max) = (spec.min.unwrap_or(f64::NEG_INFINITY), spec.max.unwrap_or(f64::INFINITY));
     // False for NaN, too.
     if number.is_finite() && (min..=max).contains(&number) {

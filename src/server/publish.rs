@@ -31,6 +31,13 @@ pub(super) struct Shared {
     pub(super) files: Arc<Files>,
 }
 
+impl Shared {
+    /// Whether a refused write of this variable has an event already: parameters and requests.
+    pub(super) fn tells_of(&self, path: &str) -> bool {
+        self.parameters.contains_key(path) || path.ends_with(".Command.Request")
+    }
+}
+
 /// The values of the address space: one way in for the pipeline, for written parameters and for the server's own.
 pub(super) struct Values<'a> {
     pub(super) space: &'a RwLock<AddressSpace>,

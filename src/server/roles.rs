@@ -69,7 +69,8 @@ const TABLE: &[Rule] = &[
     // Thresholds, references, buffers, models.
     rule("*.Regimes.MinReferenceRows|FreezeAfterLearning|AutoLearnNewRegime", &[Write], ENGINEER),
     rule("*.Regimes.StartReferenceLearning|FreezeReference|AcceptDriftAsNewReference|DiscardReference|RestoreReference", &[Call], ENGINEER),
-    rule("**.DataDrift|PredictionDrift|PerformanceDrift.T1|T2|T3|T4.Threshold", &[Write], ENGINEER),
+    rule("*.Settings.*.Tolerance", &[Write], ENGINEER),
+    rule("**.DataDrift|PredictionDrift|PerformanceDrift.T1|T2|T3|T4.Name|Threshold", &[Write], ENGINEER),
     rule("**.DataDrift|PredictionDrift|PerformanceDrift.Enabled|WindowRows|Hop|ConsecutiveLimit|Budget", &[Write], ENGINEER),
     rule("**.DataDrift|PredictionDrift|PerformanceDrift.ResetMonitor", &[Call], ENGINEER),
     rule("*.Drift.Rebaseline|RestoreBaseline", &[Call], ENGINEER),

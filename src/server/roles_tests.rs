@@ -13,6 +13,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("AlarmWordsType", &["Gateway.Alarms", "Motor1.Alarms"]),
     ("ConfigurationType", &["Gateway.Configuration", "Motor1.Configuration"]),
     ("SourceConnectionType", &["Gateway.Sources.PLC1"]),
+    ("MachineSettingType", &["Motor1.Settings.Voltage"]),
     ("RegimeSetType", &["Motor1.Regimes"]),
     (
         "DriftTestType",

@@ -427,9 +427,9 @@ async fn an_accepted_write_shows_everywhere() {
 async fn a_refused_write_changes_nothing_but_the_error_text() {
     let mut bench = Bench::start(Access::Demo).await;
     let session = bench.connect().await;
-    let path = "Motor1.Drift.DataDrift.T1.Threshold";
+    let path = "Gateway.Configuration.Patience";
     for (value, status) in [
-        (Variant::from(2.0), StatusCode::BadOutOfRange),
+        (Variant::from(61.0), StatusCode::BadOutOfRange),
         (f64::NAN.into(), StatusCode::BadOutOfRange),
         (1i32.into(), StatusCode::BadTypeMismatch),
         ("0.1".into(), StatusCode::BadTypeMismatch),
@@ -439,6 +439,7 @@ async fn a_refused_write_changes_nothing_but_the_error_text() {
     }
     assert!(bench.commands.try_recv().is_err(), "what fails the checks never reaches the owner");
 
+    let path = "Motor1.Drift.DataDrift.T1.Threshold";
     let owner = async {
         let request = bench.commands.recv().await.unwrap();
         request.reply.send(Err(Refusal::InvalidState("learning".into()))).unwrap();

@@ -429,7 +429,7 @@ fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdi
     w.code(|| p("Status"), report.status.code());
     w.words(|| p("StatusText"), report.status.name());
     if report.kind != DriftKind::PerformanceDrift {
-        w.words(|| p("Budget.EffectiveValue"), beside.budgets.get(k).map_or("", String::as_str));
+        budget(w, path, config, beside, k);
     }
     w.words(|| p("StatusReason"), report.reason.map_or("", |r| r.text()));
     let quality = index_quality(report);
@@ -469,6 +469,21 @@ fn monitor(w: &mut Walk<'_>, path: &str, config: &MachineConfig, verdict: &Verdi
     let slot = verdict.regime.slot.and_then(|slot| Some((slot, verdict.regimes.get(usize::from(slot))?.revision)));
     let reference = slot.zip(beside.bundle.as_ref()).map(|((slot, revision), (base, ..))| reference_id(base, slot, revision));
     w.words(|| p("ReferenceId"), &reference.unwrap_or_default());
+}
+
+/// The budget that the thresholds in use keep, and whether another one waits for its training.
+fn budget(w: &mut Walk<'_>, path: &str, config: &MachineConfig, beside: &Beside, k: usize) {
+    let kept = beside.budgets.get(k).map_or("", String::as_str);
+    let monitor = k.checked_sub(1).map_or(Some(&config.data_drift), |model| config.models.get(model).map(|m| &m.prediction_drift));
+    let wanted = monitor.and_then(|m| m.budget).map_or_else(String::new, |b| b.to_string());
+    let text = match (wanted == kept, kept) {
+        (true, _) => "",
+        (false, "") => "from the next training on: the thresholds in use keep no budget",
+        (false, _) => "from the next training on: the thresholds in use keep EffectiveValue",
+    };
+    w.words(|| format!("{path}.Budget.EffectiveValue"), kept);
+    w.flag(|| format!("{path}.Budget.Pending"), wanted != kept);
+    w.words(|| format!("{path}.Budget.PendingText"), text);
 }
 
 fn features(w: &mut Walk<'_>, m: &str, config: &MachineConfig, verdict: &Verdict) {
@@ -569,6 +584,8 @@ pub fn sentence(event: &Event) -> Option<String> {
             format!("refused: {action}{target} by {user} from {address}: {reason}")
         }
         EventKind::Session { user, address, roles } => format!("{user} has logged in from {address} as {roles}"),
+        // What was done to an alarm is told by a note.
+        EventKind::Command { path, refused: None, .. } if is_of_alarm(path) => return None,
         EventKind::Command { command, user, operator, result, refused, .. } => {
             let who = if operator.is_empty() { user.to_string() } else { format!("{operator} ({user})") };
             match refused {
@@ -596,4 +613,9 @@ pub fn sentence(event: &Event) -> Option<String> {
             format!("{} check {check} {verb}{}: {value:.4}{feature} {sign} {limit}", event.unit, of(regime))
         }
     })
+}
+
+fn is_of_alarm(path: &str) -> bool {
+    let method = path.rsplit_once('.').and_then(|(alarm, method)| alarm.ends_with("Alarm").then_some(method));
+    matches!(method, Some("Acknowledge" | "AddComment" | "Enable" | "Disable"))
 }

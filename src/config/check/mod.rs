@@ -22,7 +22,7 @@ use super::read::{Notes, Span, join};
 use super::{Config, GatewayConfig, MachineConfig, ReplayConfig, ServerConfig, SourceConfig, StoreConfig};
 
 pub(super) use machine::learn_fault;
-pub(super) use monitor::{hop_fault, threshold_range};
+pub(super) use monitor::{NUMBERS, OUTCOMES, Watched, hop_fault, threshold_range};
 pub(super) use source::{MODBUS_KEYS, OPCUA_KEYS};
 
 impl Config {

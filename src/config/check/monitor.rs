@@ -54,14 +54,15 @@ pub(super) fn performance(raw: RawPerformance, path: &str, notes: &mut Notes<'_>
 }
 
 /// What a monitor looks at, and which tests can.
-struct Watched {
-    allows: fn(Test) -> bool,
-    refusal: &'static str,
+pub(in crate::config) struct Watched {
+    pub(in crate::config) allows: fn(Test) -> bool,
+    pub(in crate::config) refusal: &'static str,
 }
 
-const NUMBERS: Watched =
+pub(in crate::config) const NUMBERS: Watched =
     Watched { allows: |t| !is_categorical_only(t), refusal: "only for categories, but features and scores are numbers" };
-const OUTCOMES: Watched = Watched { allows: performance::is_applicable, refusal: "only for numbers, but a prediction is right or wrong" };
+pub(in crate::config) const OUTCOMES: Watched =
+    Watched { allows: performance::is_applicable, refusal: "only for numbers, but a prediction is right or wrong" };
 
 /// What is wrong with a hop for this window, and what to do.
 pub(in crate::config) fn hop_fault(window_rows: u32, hop: u32) -> Option<(String, String)> {

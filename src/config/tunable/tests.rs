@@ -6,6 +6,7 @@ fn machine() -> MachineConfig {
         [[machines]]
         name = "Motor1"
         learn_rows = 500
+        settings = [{ name = "Voltage", tolerance = 5.0 }]
         signals = ["Current", "Speed"]
         [[machines.models]]
         name = "Stator"
@@ -37,7 +38,9 @@ fn the_list_has_a_node_for_each_parameter() {
         "Motor1.Drift.DataDrift.ConsecutiveLimit",
         "Motor1.Drift.DataDrift.Enabled",
         "Motor1.Drift.DataDrift.Hop",
+        "Motor1.Drift.DataDrift.T1.Name",
         "Motor1.Drift.DataDrift.T1.Threshold",
+        "Motor1.Drift.DataDrift.T2.Name",
         "Motor1.Drift.DataDrift.T2.Threshold",
         "Motor1.Drift.DataDrift.WindowRows",
         "Motor1.Models.Stator.ConfirmationTimeout",
@@ -46,18 +49,21 @@ fn the_list_has_a_node_for_each_parameter() {
         "Motor1.Models.Stator.PerformanceDrift.ConsecutiveLimit",
         "Motor1.Models.Stator.PerformanceDrift.Enabled",
         "Motor1.Models.Stator.PerformanceDrift.Hop",
+        "Motor1.Models.Stator.PerformanceDrift.T1.Name",
         "Motor1.Models.Stator.PerformanceDrift.T1.Threshold",
         "Motor1.Models.Stator.PerformanceDrift.WindowRows",
         "Motor1.Models.Stator.PredictionDrift.Budget",
         "Motor1.Models.Stator.PredictionDrift.ConsecutiveLimit",
         "Motor1.Models.Stator.PredictionDrift.Enabled",
         "Motor1.Models.Stator.PredictionDrift.Hop",
+        "Motor1.Models.Stator.PredictionDrift.T1.Name",
         "Motor1.Models.Stator.PredictionDrift.T1.Threshold",
         "Motor1.Models.Stator.PredictionDrift.WindowRows",
         "Motor1.Regimes.AutoLearnNewRegime",
         "Motor1.Regimes.FreezeAfterLearning",
         "Motor1.Regimes.MinReferenceRows",
         "Motor1.Report.Interval",
+        "Motor1.Settings.Voltage.Tolerance",
     ];
     assert_eq!(paths, expected);
 }
@@ -69,6 +75,7 @@ fn other(tunable: &Tunable, machine: &MachineConfig) -> Scalar {
         Scalar::U16(v) => Scalar::U16(v + 1),
         Scalar::U32(v) => Scalar::U32(v + 1),
         Scalar::Text(_) if tunable.path.ends_with("Budget") => "1 per 7d".into(),
+        Scalar::Text(_) if tunable.path.ends_with("Name") => "jensen_shannon".into(),
         Scalar::Text(_) => "csv".into(),
         Scalar::F64(v) if tunable.unit == "h" => Scalar::F64(v + 0.5),
         Scalar::F64(v) => Scalar::F64(v + 0.01),
@@ -84,7 +91,8 @@ fn each_parameter_is_changed_alone() {
         let changed = check(&machine, &tunable.path, &value).unwrap();
         assert_eq!(read(&changed, &tunable.path), Some(value), "{}", tunable.path);
         assert_eq!(tunable.get(&machine).kind(), tunable.kind);
-        for same in tunables(&machine).iter().filter(|t| t.kept_as != tunable.kept_as) {
+        let along = tunable.takes_along();
+        for same in tunables(&machine).iter().filter(|t| t.kept_as != tunable.kept_as && along.as_deref() != Some(&*t.path)) {
             assert_eq!(same.get(&changed), same.get(&machine), "{} changed {}", tunable.path, same.path);
         }
         // Back again is the machine from the file, except for thresholds that nobody had set.
@@ -111,8 +119,8 @@ fn a_reset_leaves_open_what_the_file_leaves_open() {
     let file = machine();
     let path = "Motor1.Drift.DataDrift.T2.Threshold";
     let written = check(&file, path, &Scalar::F64(0.3)).unwrap();
-    assert_eq!(reset(&written, &file, path).unwrap(), file);
-    assert!(matches!(reset(&file, &file, "Motor1.Nothing"), Err(TunableError::Unknown(_))));
+    assert_eq!(reset(&written, &file, &[path.into()]).unwrap(), file);
+    assert!(matches!(reset(&file, &file, &["Motor1.Nothing".into()]), Err(TunableError::Unknown(_))));
 }
 
 #[test]
@@ -191,4 +199,80 @@ fn buffers_share_one_target() {
     assert_eq!(read(&changed, "Motor1.Buffers.B01.TargetRows"), Some(Scalar::U32(77)));
     let kept: Vec<_> = tunables(&machine).into_iter().filter(|t| t.path.contains("TargetRows")).map(|t| t.kept_as).collect();
     assert!(kept.iter().all(|k| &**k == "Motor1.Buffers.B01.TargetRows"));
+}
+
+#[test]
+fn another_test_begins_with_its_own_threshold() {
+    let file = machine();
+    let (name, threshold) = ("Motor1.Drift.DataDrift.T1.Name", "Motor1.Drift.DataDrift.T1.Threshold");
+    assert_eq!(check(&file, name, &"kolmogorov_smirnov".into()).unwrap(), file, "the same one changes nothing");
+    let changed = check(&file, name, &"wasserstein".into()).unwrap();
+    assert_eq!(changed.data_drift.tests[0], TestConfig { metric: "wasserstein".parse().unwrap(), threshold: None });
+    assert_eq!(read(&changed, threshold), Some(Scalar::F64(0.1)));
+    // Its range is that of the new metric.
+    let wide = check(&changed, threshold, &Scalar::F64(7.0)).unwrap();
+    assert!(matches!(check(&file, threshold, &Scalar::F64(7.0)), Err(TunableError::OutOfRange(_))));
+    // Back to the file: the threshold alone is that of the present metric, the name brings the file's along.
+    assert_eq!(default_of(&wide, &file, threshold), Some(Scalar::F64(0.1)));
+    assert_eq!(reset(&wide, &file, &[threshold.into()]).unwrap(), changed);
+    assert_eq!(reset(&wide, &file, &[name.into()]).unwrap(), file);
+    assert_eq!(reset(&wide, &file, &[threshold.into(), name.into()]).unwrap(), file);
+    assert!(same_but_tunables(&file, &wide));
+    assert_eq!(adopt(&file, &file, &changed).unwrap().0, changed);
+    assert_eq!(tunables(&file).iter().find(|t| &*t.path == name).unwrap().takes_along().as_deref(), Some(threshold));
+}
+
+#[test]
+fn tests_that_do_not_fit_are_refused() {
+    let machine = machine();
+    for (path, wrong, why) in [
+        ("Motor1.Drift.DataDrift.T1.Name", "kolmogorow", "unknown metric or chart: `kolmogorow`"),
+        ("Motor1.Drift.DataDrift.T1.Name", "", "unknown"),
+        ("Motor1.Drift.DataDrift.T1.Name", "fisher_exact", "only for categories"),
+        ("Motor1.Models.Stator.PerformanceDrift.T1.Name", "wasserstein", "only for numbers"),
+        ("Motor1.Models.Stator.PerformanceDrift.T1.Name", "cusum", "only for numbers"),
+    ] {
+        match check(&machine, path, &wrong.into()) {
+            Err(TunableError::OutOfRange(text)) => assert!(text.contains(why) && text.contains("psi"), "{text}"),
+            other => panic!("{wrong}: {other:?}"),
+        }
+    }
+    assert!(matches!(check(&machine, "Motor1.Drift.DataDrift.T1.Name", &"psi".into()), Err(TunableError::InvalidState(_))), "T2 has it");
+}
+
+#[test]
+fn what_was_written_comes_back_in_any_order() {
+    let file = machine();
+    let hop = ("Motor1.Drift.DataDrift.Hop".into(), Scalar::U32(500));
+    let window = ("Motor1.Drift.DataDrift.WindowRows".into(), Scalar::U32(800));
+    // T1 and T2 have changed places, and T1 has a threshold that only its new metric may have.
+    let threshold = ("Motor1.Drift.DataDrift.T1.Threshold".into(), Scalar::F64(3.0));
+    let names = [("T1", "psi"), ("T2", "kolmogorov_smirnov")];
+    let mut written: Vec<_> = vec![hop.clone(), threshold, window];
+    written.extend(names.map(|(test, name)| (Arc::from(format!("Motor1.Drift.DataDrift.{test}.Name")), Scalar::from(name))));
+    let (machine, refused) = restore(&file, written.clone());
+    assert_eq!(refused, []);
+    for (path, value) in &written {
+        assert_eq!(read(&machine, path).as_ref(), Some(value), "{path}");
+    }
+    // Alone the hop does not go with the file's window; what goes stays.
+    let fine = ("Motor1.Drift.DataDrift.ConsecutiveLimit".into(), Scalar::U16(9));
+    let (machine, refused) = restore(&file, vec![hop, fine]);
+    assert!(matches!(&refused[..], [(path, TunableError::InvalidState(_))] if path.ends_with("Hop")));
+    assert_eq!((machine.data_drift.hop, machine.data_drift.consecutive_limit), (20, 9));
+}
+
+#[test]
+fn only_settings_with_a_tolerance_have_one() {
+    let machine = machine();
+    let path = "Motor1.Settings.Voltage.Tolerance";
+    let changed = check(&machine, path, &Scalar::F64(12.5)).unwrap();
+    assert_eq!(changed.settings[0].conditioning, Conditioning::Tolerance(12.5));
+    for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert!(matches!(check(&machine, path, &Scalar::F64(wrong)), Err(TunableError::OutOfRange(_))), "{wrong}");
+    }
+    let mut other = machine.clone();
+    other.settings[0].conditioning = Conditioning::Category;
+    assert!(!tunables(&other).iter().any(|t| t.path.contains("Tolerance")));
+    assert!(!same_but_tunables(&machine, &other));
 }

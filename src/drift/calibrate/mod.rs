@@ -126,6 +126,14 @@ impl Calibration {
         self.tests.iter().eq(params.tests.iter().map(|t| &t.0)).then_some(c.thresholds.as_slice())
     }
 
+    /// The budget that a monitor keeps; `None` where it runs with other tests, another window, hop or N, or other thresholds.
+    pub fn kept_by(&self, params: &MonitorParams) -> Option<Budget> {
+        let Answer::Thresholds(c) = &self.answer else { return None };
+        let same = c.window_rows == params.window_rows && c.hop == params.hop && c.consecutive_limit == params.consecutive_limit;
+        let thresholds = self.thresholds_for(params)?.iter().eq(params.tests.iter().map(|t| &t.1));
+        (same && thresholds).then_some(c.budget)
+    }
+
     /// Rows from a lasting shift of one feature to the drift, in words; for shifts of [`SHIFTS`].
     pub fn delay_text(&self) -> String {
         let Answer::Thresholds(c) = &self.answer else { return "not calibrated".into() };

@@ -168,6 +168,9 @@ impl Performance {
         }
         if params.tests.iter().map(|t| t.0).ne(self.params.tests.iter().map(|t| t.0)) {
             self.tests = vec![TestResult::default(); params.tests.len()];
+            for regime in &mut self.regimes {
+                (regime.by_labels.decision, regime.index) = (Decision::default(), f64::NAN);
+            }
         }
         self.params = params;
     }

@@ -165,4 +165,30 @@ clusters = 2
         let refused = before.successor(Some(trained(&other, 0.0)), "new".into()).err().unwrap();
         assert!(refused.to_string().contains("`c`"), "{refused}");
     }
+
+    #[test]
+    fn a_written_tolerance_decides_at_once_which_combination_a_row_belongs_to() {
+        let config = Config::parse(CONFIG).unwrap();
+        let bundle = trained(&config, 0.0);
+        let machine = config.machines[0].clone();
+        let tuned = |tolerance: f64| {
+            let path = "M.Settings.Speed.Tolerance";
+            Arc::new(crate::config::tunable::check(&machine, path, &crate::types::Scalar::F64(tolerance)).unwrap())
+        };
+        let mut core = MachineCore::new(machine.clone(), "hash".into(), "M".into(), Some(bundle.clone())).unwrap();
+        let row = |core: &mut MachineCore, speed: f64| {
+            let channel = |x: f64| Channel { value: Some(Value::Real(x)), quality: Quality::Good, ..Channel::default() };
+            let channels = [1.0, 2.0, speed].map(channel).to_vec();
+            (core.step(&Frame { time: Timestamp::EPOCH, channels }).verdict.regime.slot, core.verdict().regime.distance)
+        };
+        assert_eq!(row(&mut core, 103.0).0, None, "three tolerances away");
+        core.set_config(tuned(4.0));
+        assert_eq!(row(&mut core, 103.0), (Some(0), 0.75));
+        assert_eq!(&*core.bundle().unwrap().envelope.rules, &*bundle.envelope.rules, "the bundle is as it was trained");
+        core.set_config(tuned(0.5));
+        assert_eq!(row(&mut core, 101.0).0, None);
+        // The same after a restart.
+        let mut again = MachineCore::new(tuned(4.0), "hash".into(), "M".into(), Some(bundle)).unwrap();
+        assert_eq!(row(&mut again, 103.0), (Some(0), 0.75));
+    }
 }

@@ -172,7 +172,7 @@ impl MachineCore {
     }
 
     fn report_regime(&mut self, judged: Option<u16>) {
-        let table = self.bundle.as_ref().map_or(&self.rules, |b| &b.envelope);
+        let table = self.tuned.as_ref().or(self.bundle.as_ref().map(|b| &b.envelope)).unwrap_or(&self.rules);
         let key = self.tracker.key(table, &self.now.place);
         let (slot, distance) = match self.now.place {
             Place::Known { slot, distance } => (Some(slot), distance),

@@ -181,7 +181,8 @@ impl MachineCore {
             Some(slot) => bundle.envelope.regimes.get(usize::from(slot))?.clone(),
             None => Regime { cells: order.cells.clone(), key: "".into(), support: None },
         };
-        let (regime, mut reference, rows) = learning.training.learn_regime(&bundle.envelope, regime);
+        let envelope = self.tuned.as_ref().unwrap_or(&bundle.envelope);
+        let (regime, mut reference, rows) = learning.training.learn_regime(envelope, regime);
         Some(match order.slot {
             Some(slot) => {
                 reference.untrained = bundle.regimes.get(usize::from(slot))?.untrained;

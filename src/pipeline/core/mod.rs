@@ -53,6 +53,8 @@ pub struct MachineCore {
     bundle_hash: Arc<str>,
     /// Rules without regimes: what settings are read with before there is a bundle.
     rules: RegimeTable,
+    /// The bundle's regimes with the tolerances of the configuration, where those are others.
+    tuned: Option<RegimeTable>,
     training: Option<Training>,
     labeller: Labeller,
     extractor: Extractor,
@@ -214,6 +216,7 @@ impl MachineCore {
             labels: (0, Timestamp::EPOCH),
             labelling: Labelling::default(),
             sensors: vec![None; config.signals.len()],
+            tuned: None,
             config,
             config_hash,
             unit,
@@ -242,7 +245,7 @@ impl MachineCore {
         let signals = self.config.signals.len();
         let settings = frame.channels.iter().skip(signals).take(self.config.settings.len()).map(|c| c.usable());
         now.readable = self.rules.read(settings, &mut now.cells);
-        let table = self.bundle.as_ref().map_or(&self.rules, |b| &b.envelope);
+        let table = self.tuned.as_ref().or(self.bundle.as_ref().map(|b| &b.envelope)).unwrap_or(&self.rules);
         now.place = self.tracker.step(table, now.time, now.readable.then_some(now.cells.as_slice()));
         self.tell_of_sensors(frame);
         self.end_suspension();
@@ -396,6 +399,7 @@ impl MachineCore {
     /// Another configuration of the same shape (tuned parameters), effective at once.
     pub fn set_config(&mut self, config: Arc<MachineConfig>) {
         self.tracker.set_settle(config.settle);
+        self.rules = RegimeTable::new(&config);
         self.buffers.set_config(&config.buffers);
         self.recent.set_config(&config);
         self.config = config;
@@ -408,6 +412,7 @@ impl MachineCore {
     /// Monitors and thresholds as configuration and bundle have them.
     fn update_parameters(&mut self) {
         let (config, bundle) = (&self.config, self.bundle.as_deref());
+        self.tuned = bundle.and_then(|b| b.envelope.with_tolerances(config));
         let calibration = bundle.and_then(|b| b.data_drift.as_ref());
         self.data.set_params(MonitorParams::new(&config.data_drift, config.baseline_rows, config.features.len(), calibration));
         self.data.set_ewma(calibration.and_then(|c| c.ewma.clone()));

@@ -9,9 +9,9 @@ use crate::alarm::Scope;
 use crate::bundle;
 use crate::config::{MachineConfig, tunable};
 use crate::pipeline::core::{Decided, Plan};
-use crate::server::{CommandRequest, NodeUpdate};
+use crate::server::CommandRequest;
 use crate::store::Record;
-use crate::types::{Answer, Command, CommandCode, Event, EventKind, Quality, Refusal, Scalar, Via};
+use crate::types::{Answer, Command, CommandCode, Event, EventKind, Refusal, Scalar, Via};
 
 /// A newer version of this machine in the configuration file; it differs in tunable parameters alone.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Running {
         }
         let CommandRequest { target: _, command, user, operator, via, reply } = request;
         let result = match &command {
-            Command::SetParameter { path, value } => self.set_parameter(path, Some(value.clone()), &user).await.map(|()| Answer::default()),
+            Command::SetParameter { path, value } => self.set_parameter(path, value, &user).await.map(|()| Answer::default()),
             Command::ResetParameter { path, .. } => self.reset_parameters(path, &user).await,
             Command::ActivateModel { .. } | Command::ConfirmModel { .. } | Command::RollbackModel { .. } => {
                 self.change_model(&command, via, &user).await
@@ -103,39 +103,6 @@ impl Running {
         Ok(Answer { outputs: vec![Scalar::Text(new.as_str().into())], text, old, new })
     }
 
-    /// One parameter, or all below a path that ends with a dot, back to the values of the file.
-    async fn reset_parameters(&mut self, path: &Arc<str>, user: &Arc<str>) -> Result<Answer, Refusal> {
-        if !path.ends_with('.') {
-            self.set_parameter(path, None, user).await?;
-            self.show(std::slice::from_ref(path), user).await;
-            return Ok(Answer::said(format!("{path} is as in the file")));
-        }
-        let tunables = tunable::tunables(self.d.core.config());
-        let changed: Vec<Arc<str>> = tunables
-            .iter()
-            .filter(|t| t.path.starts_with(&**path) && t.path == t.kept_as && t.get(self.d.core.config()) != t.get(&self.d.from_file))
-            .map(|t| t.path.clone())
-            .collect();
-        let mut left = changed.clone();
-        // One may go only after another: a window and its hop.
-        while !left.is_empty() {
-            let mut refused = Vec::new();
-            let mut why = None;
-            for path in &left {
-                if let Err(error) = self.set_parameter(path, None, user).await {
-                    refused.push(path.clone());
-                    why = Some(error);
-                }
-            }
-            if refused.len() == left.len() {
-                return Err(why.unwrap_or_else(|| Refusal::InvalidState("not reset".into())));
-            }
-            left = refused;
-        }
-        self.show(&changed, user).await;
-        Ok(Answer::said(format!("{} parameters below {path} are as in the file", changed.len())))
-    }
-
     /// Takes a newer file over: where it has changed, what was written lapses.
     pub(super) async fn adopt(&mut self, new: NewFile) {
         let NewFile { machine, user, reply } = new;
@@ -151,12 +118,13 @@ impl Running {
         let tunables = tunable::tunables(file);
         for tunable in tunables.iter().filter(|t| paths.contains(&t.path)) {
             self.durable(Record::Remove { key: keys::parameter(&tunable.kept_as) }).await?;
+            if let Some(along) = tunable.takes_along() {
+                self.durable(Record::Remove { key: keys::parameter(&along) }).await?;
+            }
         }
         let old: Vec<Scalar> = paths.iter().filter_map(|p| Some(self.in_use(p, tunable::read(&before, p)?))).collect();
         let adopted = Arc::new(adopted);
-        self.d.core.set_config(adopted.clone());
-        self.view.set_config(adopted.clone());
-        self.reports.set_interval(adopted.report.interval);
+        self.tune(adopted.clone());
         self.d.from_file = file.clone();
         for (path, old) in paths.iter().zip(old) {
             let new = tunable::read(&adopted, path).map(|value| self.in_use(path, value).to_string()).unwrap_or_default();
@@ -164,36 +132,6 @@ impl Running {
         }
         self.show(&paths, user).await;
         Ok(paths)
-    }
-
-    /// Shows parameters that were changed in another way than by a write, which the server sees itself.
-    async fn show(&self, paths: &[Arc<str>], user: &Arc<str>) {
-        let (quality, time) = (Quality::Good, wall_clock());
-        let mut updates = Vec::new();
-        for path in paths {
-            let (Some(value), Some(default)) = (tunable::read(self.d.core.config(), path), tunable::read(&self.d.from_file, path)) else {
-                continue;
-            };
-            let mut put = |path: Arc<str>, value: Scalar| updates.push(NodeUpdate { path, value: Some(value), quality, time });
-            put(path.clone(), self.in_use(path, value));
-            put(format!("{path}.DefaultValue").into(), default);
-            put(format!("{path}.LastChangedTime").into(), Scalar::Time(time));
-            put(format!("{path}.LastChangedBy").into(), Scalar::Text(user.clone()));
-            put(format!("{path}.LastErrorText").into(), "".into());
-        }
-        // The server may have ended.
-        let _ = self.d.updates.send(updates).await;
-    }
-
-    /// The value in use: of a threshold that nobody has set it is the bundle's.
-    pub(super) fn in_use(&self, path: &str, configured: Scalar) -> Scalar {
-        let machine = &self.d.from_file.name;
-        let threshold = self.d.core.verdict().monitors.iter().find_map(|monitor| {
-            let part = if monitor.name.contains('.') { "Models" } else { "Drift" };
-            let test = path.strip_prefix(&format!("{machine}.{part}.{}.T", monitor.name))?.strip_suffix(".Threshold")?;
-            monitor.tests.get(test.parse::<usize>().ok()?.checked_sub(1)?).map(|t| t.threshold)
-        });
-        threshold.filter(|t| t.is_finite()).map_or(configured, Scalar::F64)
     }
 
     /// Something that has happened beside the rows.

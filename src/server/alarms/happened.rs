@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use opcua::types::{AttributeId, ObjectId, ObjectTypeId, UAString, Variant, VariantScalarTypeId};
+use opcua::types::{AttributeId, ByteString, LocalizedText, ObjectId, ObjectTypeId, UAString, Variant, VariantScalarTypeId};
 
 use super::{AlarmServer, instance};
 use crate::alarm::{AlarmKind, EventId};
@@ -126,6 +126,18 @@ impl AlarmServer {
                 made.set("ClientUserId", text(user));
                 made
             }
+            EventKind::Command { path, arguments, user, refused, .. } if self.alarm_of(path).is_some() => {
+                let mut made = self.condition_audit(event, id, path, user, refused.is_none());
+                let named = |wanted: &str| arguments.iter().find(|(name, _)| **name == *wanted).map(|(_, value)| value.to_string());
+                if let Some(event_id) = named("EventId").and_then(|hex| from_hex(&hex)) {
+                    made.set("ConditionEventId", ByteString::from(event_id));
+                }
+                made.set("Comment", LocalizedText::new("", &named("Comment").unwrap_or_default()));
+                made
+            }
+            EventKind::Refused { user, action, target, .. } if &**action == "call" && self.alarm_of(target).is_some() => {
+                self.condition_audit(event, id, target, user, false)
+            }
             EventKind::Command { path, arguments, user, refused, .. } => {
                 let mut made = audit(event, id, ObjectTypeId::AuditUpdateMethodEventType, path, user, refused.is_none());
                 made.set("MethodId", instance(path));
@@ -148,9 +160,32 @@ impl AlarmServer {
     }
 }
 
+impl AlarmServer {
+    /// The alarm that a path of a method belongs to.
+    fn alarm_of<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let (alarm, method) = path.rsplit_once('.')?;
+        (super::methods::condition_audit_type(method).is_some() && self.nodes.alarms.contains(&instance(alarm))).then_some(alarm)
+    }
+
+    /// An alarm was acknowledged, commented, switched on or off, or somebody was not allowed to.
+    fn condition_audit(&self, event: &Event, id: EventId, path: &str, user: &str, done: bool) -> Occurrence {
+        let (alarm, method) = path.rsplit_once('.').unwrap_or((path, ""));
+        let type_id = super::methods::condition_audit_type(method).unwrap_or(ObjectTypeId::AuditConditionEventType);
+        let mut made = audit(event, id, type_id, alarm, user, done);
+        made.set("MethodId", instance(path));
+        made
+    }
+}
+
+fn from_hex(hex: &str) -> Option<Vec<u8>> {
+    let digits = hex.as_bytes().chunks_exact(2);
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
 /// Fields of all audit events.
 fn audit(event: &Event, id: EventId, type_id: ObjectTypeId, source: &str, user: &str, done: bool) -> Occurrence {
-    let message = ascii(&sentence(event).unwrap_or_default());
+    let said = || if let EventKind::Command { result, .. } = &event.kind { result.clone() } else { String::new() };
+    let message = ascii(&sentence(event).unwrap_or_else(said));
     let severity = if done { NOTE } else { READY };
     // Without a node it is a matter of the server.
     let node = if source.is_empty() { ObjectId::Server.into() } else { instance(source) };

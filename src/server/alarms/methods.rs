@@ -14,6 +14,21 @@ use crate::server::node_manager::instance_path;
 use crate::server::publish::now;
 use crate::server::roles::Action;
 
+/// The type of the audit event of a method of alarms.
+pub(super) fn condition_audit_type(method: &str) -> Option<ObjectTypeId> {
+    Some(match method {
+        "Acknowledge" => ObjectTypeId::AuditConditionAcknowledgeEventType,
+        "AddComment" => ObjectTypeId::AuditConditionCommentEventType,
+        "Enable" | "Disable" => ObjectTypeId::AuditConditionEnableEventType,
+        _ => return None,
+    })
+}
+
+/// Name of a method of alarms by its id in namespace 0.
+pub(in crate::server) fn method_name(method: &NodeId) -> Option<&'static str> {
+    METHODS.iter().find(|(_, id, _)| *method == NodeId::from(*id)).map(|(name, ..)| *name)
+}
+
 fn status(error: AlarmError) -> StatusCode {
     match error {
         AlarmError::Unknown => StatusCode::BadNodeIdUnknown,

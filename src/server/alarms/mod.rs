@@ -25,6 +25,7 @@ use opcua::types::{AttributeId, NodeId, ObjectId, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 pub(super) use deliver::Deliverer;
+pub(super) use methods::method_name;
 pub(super) use nodes::{AlarmNodes, add};
 
 use super::INSTANCES;

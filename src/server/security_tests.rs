@@ -49,6 +49,8 @@ async fn roles_decide_what_a_user_may_write() {
     let Ok(EventKind::Refused { user, action, target, reason, address, .. }) = bench.audit.try_recv() else { panic!("and the refusal") };
     assert_eq!((&*user, &*action, &*target), ("operator", "write", THRESHOLD));
     assert!(reason.contains("Engineer") && &*address == "127.0.0.1", "{reason} {address}");
+    let Ok(EventKind::Refused { target, .. }) = bench.audit.try_recv() else { panic!("and that of what nobody may write") };
+    assert_eq!(&*target, "Gateway.Heartbeat");
     assert!(bench.audit.try_recv().is_err());
 
     let engineer = login(&bench, "engineer").await;

@@ -149,7 +149,8 @@ def test_spikes_and_everything_before_are_neither_drift_nor_fault(story):
     begin, end = story.span("Normal")[0], story.span("Spikes")[1]
     assert story.values(STATUS, begin, end) <= {LEARNING, OK, NOT_EVALUATED, WARNING}
     assert story.values(BUFFER, begin, end) <= {IDLE, COLLECTING}
-    assert story.values(FAULT, begin, end) <= {False}
+    # None: nothing predicted yet.
+    assert story.values(FAULT, begin, end) <= {False, None}
 
 
 def test_a_slow_change_is_drift_and_fills_a_buffer(story):

@@ -196,8 +196,10 @@ def test_every_parameter_takes_its_own_value_and_refuses_others(client, variable
 
 # Parameters of the model that a demo does not let anybody write, and why.
 NOT_WRITABLE = {
-    "Gateway.Sources.PLC1.Endpoint",  # changing it needs a restart: it is changed in the file
-    "Motor1.Drift.DataDrift.T4.Threshold",  # slots without a test
+    "Gateway.Sources.PLC1.Endpoint",  # it is changed in the file
+    "Motor1.Drift.DataDrift.T4.Name",  # slots without a test
+    "Motor1.Drift.DataDrift.T4.Threshold",
+    "Motor1.Models.Stator.PredictionDrift.T4.Name",
     "Motor1.Models.Stator.PredictionDrift.T4.Threshold",
 }
 

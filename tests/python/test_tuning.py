@@ -115,7 +115,7 @@ def test_every_parameter_is_written_audited_and_reset(gateway, client, matrix):
         write(client, path, value, kind)
         assert read(client, path) == value, path
         if not path.endswith("Budget") or path.endswith("LatencyBudget"):
-            assert read(client, f"{path}.EffectiveValue") == value, path
+            eventually(lambda path=path, value=value: read(client, f"{path}.EffectiveValue") == value, 60, f"{path} is in force")
         else:
             eventually(lambda path=path: read(client, f"{path}.Pending") is True, 60, f"{path} waits for a training")
         assert read(client, "Gateway.Configuration.Revision") > revision, path

@@ -13,13 +13,14 @@ use opcua::sync::Mutex;
 use opcua::types::{Error, MessageSecurityMode, NodeId, StatusCode, UAString, UserTokenPolicy, UserTokenType};
 use tokio::sync::Semaphore;
 
+use super::Access;
 use super::audit::Audit;
 use super::login::{Attempts, Turn};
 use super::node_manager::instance_path;
 use super::relay::{Peer, Peers};
 use super::roles::{Action, granted};
-use super::{Access, application_uri};
 use crate::users::{PasswordError, Role, Roles, UserList};
+use crate::wire::application_uri;
 
 /// One endpoint a security policy, which signs and encrypts; only the demo has one without.
 pub(super) fn endpoints(access: Access) -> Vec<(&'static str, ServerEndpoint)> {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use opcua::crypto::{CertificateStore, X509Data};
 
-use super::{ServerError, application_uri};
+use super::ServerError;
+use crate::wire::application_uri;
 
 pub(super) const CERTIFICATE: &str = "own/cert.der";
 pub(super) const PRIVATE_KEY: &str = "private/private.pem";

@@ -13,7 +13,6 @@
 mod access;
 mod address_space;
 pub mod alarms;
-mod application_uri;
 mod audit;
 mod browse;
 mod certificate;

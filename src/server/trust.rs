@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use opcua::crypto::CertificateStore;
 
-use super::application_uri;
+use crate::wire::application_uri;
 
 /// Larger files are no certificates.
 const MAX_FILE: u64 = 64 * 1024;

@@ -66,7 +66,8 @@ pub(super) async fn prepare(config: &OpcUaConfig, pki_dir: &Path) -> Result<Link
     endpoint.endpoint_url = config.endpoint.as_str().into();
     let mut remark = None;
     if endpoint.security_mode != MessageSecurityMode::None {
-        remark = pki::check_server(pki_dir, &endpoint.server_certificate, config.trust_any_certificate)?;
+        let uri = endpoint.server.application_uri.as_ref();
+        remark = pki::check_server(pki_dir, &endpoint.server_certificate, uri, config.trust_any_certificate)?;
     }
     let identity = match &config.user {
         Some(user) => IdentityToken::UserName(user.name.clone(), password(user)?.into()),
@@ -218,6 +219,7 @@ pub(super) fn explain(status: StatusCode) -> (SourceState, String) {
         StatusCode::BadServerHalted => (SourceState::Down, "the PLC's server does not run"),
         StatusCode::BadSecurityPolicyRejected => (SourceState::ConfigurationError, "the PLC refuses this security; set another"),
         StatusCode::BadInvalidTimestamp => (SourceState::Down, "the clocks of PLC and gateway differ too much; set them"),
+        StatusCode::Good => return (SourceState::Down, "the PLC has ended it".into()),
         _ => (SourceState::Down, "check network and PLC"),
     };
     (state, format!("{status}: {hint}"))

@@ -12,6 +12,8 @@ use std::sync::Mutex;
 use opcua::crypto::{CertificateStore, X509, X509Data};
 use opcua::types::ByteString;
 
+use crate::wire::application_uri;
+
 /// In the client's certificate and in every session.
 pub(super) const APPLICATION_URI: &str = "urn:driftgate:client";
 
@@ -27,8 +29,8 @@ pub(super) enum PkiError {
     #[error("the PLC's certificate cannot be read: {0}")]
     Malformed(String),
     #[error("the PLC's certificate is not trusted: compare its thumbprint {thumbprint} with what the PLC shows, then \
-             `driftgate cert trust {}` with the same data directory (or move `{file}` to `{trusted}`)", .thumbprint.get(..8).unwrap_or(thumbprint))]
-    Untrusted { thumbprint: String, file: PathBuf, trusted: PathBuf },
+             `driftgate cert trust {}` with the same data directory (or move `{file}` to `{trusted}`){beside}", .thumbprint.get(..8).unwrap_or(thumbprint))]
+    Untrusted { thumbprint: String, file: PathBuf, trusted: PathBuf, beside: String },
 }
 
 /// Makes folders, key and certificate where there are none. Takes a second or two the first time.
@@ -74,11 +76,35 @@ fn private_folder(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
+/// What else is to be said of a PLC's certificate, with the next step; nothing where all is well.
+fn remark(certificate: &X509, application_uri: &str) -> Option<String> {
+    let now = chrono::Utc::now();
+    let mut parts = Vec::new();
+    if let Ok(end) = certificate.not_after()
+        && end < now
+    {
+        parts.push(format!("the PLC's certificate has expired on {}: renew it on the PLC", end.format("%Y-%m-%d")));
+    }
+    if let Ok(begin) = certificate.not_before()
+        && now < begin
+    {
+        parts.push(format!("the PLC's certificate is not valid before {}: set the clocks of PLC and gateway", begin.format("%Y-%m-%d")));
+    }
+    let uris = application_uri::of(certificate);
+    if !application_uri.is_empty() && !uris.iter().any(|uri| uri == application_uri) {
+        let named = uris.first().map_or_else(|| "none".to_string(), |uri| format!("`{uri}`"));
+        parts.push(format!(
+            "the PLC calls itself `{application_uri}`, the application URI in its certificate is {named}: make a new certificate on the PLC"
+        ));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
 /// Decides on the PLC's certificate (DER); what is unknown is put into `rejected/`, from where a person moves it to `trusted/`.
 /// With `trust_any` it is put into `trusted/` instead.
 ///
-/// Returns what else is to be said of it.
-pub(super) fn check_server(dir: &Path, der: &ByteString, trust_any: bool) -> Result<Option<String>, PkiError> {
+/// Returns what else is to be said of it. `application_uri`: as the server gives it; empty where it gives none.
+pub(super) fn check_server(dir: &Path, der: &ByteString, application_uri: &str, trust_any: bool) -> Result<Option<String>, PkiError> {
     let certificate = X509::from_byte_string(der).map_err(|e| PkiError::Malformed(e.to_string()))?;
     let store = CertificateStore::new(dir);
     let name = CertificateStore::cert_file_name(&certificate);
@@ -88,7 +114,8 @@ pub(super) fn check_server(dir: &Path, der: &ByteString, trust_any: bool) -> Res
     if !known && !trust_any {
         store.store_rejected_cert(&certificate).map_err(|reason| PkiError::Own { dir: dir.into(), reason })?;
         let thumbprint = certificate.thumbprint().as_hex_string();
-        return Err(PkiError::Untrusted { thumbprint, file: rejected, trusted: store.trusted_certs_dir() });
+        let beside = remark(&certificate, application_uri).map_or_else(String::new, |text| format!("; {text}"));
+        return Err(PkiError::Untrusted { thumbprint, file: rejected, trusted: store.trusted_certs_dir(), beside });
     }
     if !known {
         tracing::warn!(certificate = %name, "taken as trusted without a check: `trust_any_certificate` is set");
@@ -99,10 +126,7 @@ pub(super) fn check_server(dir: &Path, der: &ByteString, trust_any: bool) -> Res
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(own(e)),
         _ => {}
     }
-    Ok(certificate
-        .is_time_valid(&chrono::Utc::now())
-        .err()
-        .map(|_| "the PLC's certificate is outside its period of validity: renew it on the PLC, or check both clocks".to_string()))
+    Ok(remark(&certificate, application_uri))
 }
 
 #[cfg(test)]
@@ -119,11 +143,16 @@ mod tests {
 
         // Any certificate does: the client's own stands for the PLC's.
         let der = ByteString::from(std::fs::read(dir.path().join("own/cert.der")).unwrap());
-        let Err(PkiError::Untrusted { file, trusted, .. }) = check_server(dir.path(), &der, false) else { panic!("trusted") };
+        let Err(PkiError::Untrusted { file, trusted, beside, .. }) = check_server(dir.path(), &der, APPLICATION_URI, false) else {
+            panic!("trusted")
+        };
+        assert_eq!(beside, "");
         std::fs::copy(&file, trusted.join(file.file_name().unwrap())).unwrap();
-        assert_eq!(check_server(dir.path(), &der, false).unwrap(), None);
+        assert_eq!(check_server(dir.path(), &der, APPLICATION_URI, false).unwrap(), None);
         assert!(!file.exists(), "a copy in rejected/ would be refused later");
-        assert!(check_server(dir.path(), &ByteString::from(vec![1, 2, 3]), true).is_err());
+        let remark = check_server(dir.path(), &der, "urn:plc", false).unwrap().unwrap();
+        assert!(remark.contains("`urn:plc`") && remark.contains("`urn:driftgate:client`"), "{remark}");
+        assert!(check_server(dir.path(), &ByteString::from(vec![1, 2, 3]), "", true).is_err());
     }
 
     #[test]
@@ -131,9 +160,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         prepare(dir.path()).unwrap();
         let der = ByteString::from(std::fs::read(dir.path().join("own/cert.der")).unwrap());
-        assert!(check_server(dir.path(), &der, false).is_err());
-        assert_eq!(check_server(dir.path(), &der, true).unwrap(), None);
-        assert_eq!(check_server(dir.path(), &der, false).unwrap(), None, "kept");
+        assert!(check_server(dir.path(), &der, APPLICATION_URI, false).is_err());
+        assert_eq!(check_server(dir.path(), &der, APPLICATION_URI, true).unwrap(), None);
+        assert_eq!(check_server(dir.path(), &der, APPLICATION_URI, false).unwrap(), None, "kept");
     }
 
     #[cfg(unix)]

@@ -18,12 +18,12 @@ const EXTENSIONS: u8 = 0xa3;
 const URI: u8 = 0x86;
 
 /// All URIs of the certificate, in its order; none of one that cannot be read.
-pub(super) fn of(certificate: &X509) -> Vec<String> {
+pub fn of(certificate: &X509) -> Vec<String> {
     certificate.to_der().ok().and_then(|der| names(&der)).unwrap_or_default()
 }
 
 /// Whether the certificate is one of the application with this URI.
-pub(super) fn belongs_to(certificate: &X509, uri: &str) -> bool {
+pub fn belongs_to(certificate: &X509, uri: &str) -> bool {
     of(certificate).iter().any(|u| u == uri)
 }
 

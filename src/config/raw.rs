@@ -179,7 +179,7 @@ section! {
     RawMachine {
         /// Its name, the first part of its OPC UA node ids: a letter, then letters, digits and `_`, 32 at most.
         name: String = Required(r#""Motor1""#);
-        /// A row is made at each sample of this signal. Give this or `period`, not both.
+        /// A row is made at each new value of this signal. Give this or `period`, not both.
         trigger: String = Example(r#""Flux""#);
         /// A row is made at fixed times; 10ms to 1d. In recorded data every row is one.
         period: Span = Default(r#""100ms""#);

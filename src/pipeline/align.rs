@@ -7,6 +7,8 @@
 //! samples ─▶ queue a channel ─(trigger sample, or period, waited for `WAIT`)─▶ Frame
 //!                             (nothing for `max_age`: one frame that says stale)
 //! ```
+//! A Bad sample that is older than the last value parts two times: the source's clock has been set back, and goes on from there.
+//! A repeated sample (the value before still holds) keeps its channel fresh and is no trigger.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -57,8 +59,15 @@ impl Aligner {
         let Some(state) = self.channels.get_mut(usize::from(sample.id.channel)) else { return };
         let newest = state.queue.back().map_or(state.now.source_time, |s| s.source_time);
         if sample.quality.is_usable() && sample.source_time < newest {
-            self.late += 1;
+            self.late += u64::from(!sample.repeated);
             return;
+        }
+        if !sample.quality.is_usable() && sample.source_time < newest {
+            self.lost += state.queue.drain(..).filter(|s| !s.repeated).count() as u64;
+        }
+        // Only the newest counts: else they would pile up while the trigger stands still.
+        if sample.repeated && state.queue.back().is_some_and(|s| s.repeated) {
+            state.queue.pop_back();
         }
         if state.queue.len() >= QUEUE {
             state.queue.pop_front();
@@ -81,6 +90,10 @@ impl Aligner {
     }
 
     fn triggered(&mut self, trigger: usize, now: Timestamp) -> Option<Frame> {
+        let state = self.channels.get_mut(trigger)?;
+        while state.queue.front().is_some_and(|sample| sample.repeated) {
+            state.take();
+        }
         let sample = self.channels.get(trigger)?.queue.front()?;
         let (time, received) = (sample.source_time, sample.receive_time);
         if now < received.plus(WAIT) && !self.complete(trigger, time) {
@@ -94,8 +107,9 @@ impl Aligner {
                 if !due || (k == trigger && sample.source_time > time) {
                     break;
                 }
+                let repeated = sample.repeated;
                 state.take();
-                if k == trigger {
+                if k == trigger && !repeated {
                     break;
                 }
             }
@@ -134,7 +148,12 @@ impl Aligner {
             return None;
         }
         self.stale_told = true;
-        Some(self.frame(now, now))
+        // Also what has been asked for since: nobody shows its changes without rows.
+        let mut frame = self.frame(now, now);
+        for channel in frame.channels.iter_mut().filter(|c| c.quality.is_usable()) {
+            (channel.value, channel.quality) = (None, Quality::Bad(Cause::Stale));
+        }
+        Some(frame)
     }
 
     fn frame(&self, time: Timestamp, received: Timestamp) -> Frame {
@@ -164,7 +183,8 @@ impl State {
     fn take(&mut self) {
         if let Some(sample) = self.queue.pop_front() {
             self.received = sample.receive_time;
-            let source_time = if sample.quality.is_usable() { sample.source_time } else { self.now.source_time };
+            let usable = sample.quality.is_usable();
+            let source_time = if usable { sample.source_time } else { self.now.source_time.min(sample.source_time) };
             self.now = Channel { value: sample.value, quality: sample.quality, source_time };
         }
     }
@@ -210,7 +230,12 @@ mod tests {
             quality: Quality::Good,
             source_time: at(taken),
             receive_time: at(received),
+            repeated: false,
         }
+    }
+
+    fn repeated(channel: u16, taken: i64, received: i64, value: f64) -> Sample {
+        Sample { repeated: true, ..sample(channel, taken, received, value) }
     }
 
     fn numbers(frame: &Frame) -> Vec<Option<f64>> {
@@ -268,6 +293,46 @@ mod tests {
         a.push(Sample { value: None, quality: Quality::Bad(Cause::ConnectionLost), ..sample(0, 9000, 9000, 0.0) });
         let frame = a.next_frame(at(9200)).unwrap();
         assert_eq!(frame.channels[0].quality, Quality::Bad(Cause::ConnectionLost));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on_after_one_bad_row() {
+        let mut a = aligner("trigger = \"A\"");
+        a.push(sample(0, 60_000, 0, 1.0));
+        a.push(sample(1, 60_000, 0, 5.0));
+        a.next_frame(at(10)).unwrap();
+        a.push(sample(1, 60_100, 100, 6.0));
+        for channel in [0, 1] {
+            a.push(Sample { value: None, quality: Quality::Bad(Cause::NoData), ..sample(channel, 200, 200, 0.0) });
+        }
+        a.push(sample(0, 300, 300, 2.0));
+        a.push(sample(1, 300, 300, 7.0));
+        assert_eq!(numbers(&a.next_frame(at(310)).unwrap()), [None, None]);
+        let frame = a.next_frame(at(310)).unwrap();
+        assert_eq!((frame.time, numbers(&frame)), (at(300), vec![Some(2.0), Some(7.0)]));
+        assert_eq!((a.late(), a.lost()), (0, 1));
+    }
+
+    #[test]
+    fn what_is_asked_again_stays_fresh_and_is_no_trigger() {
+        let mut a = aligner("trigger = \"A\"");
+        a.push(sample(0, 0, 0, 1.0));
+        a.push(sample(1, 0, 0, 5.0));
+        assert_eq!(numbers(&a.next_frame(at(10)).unwrap()), [Some(1.0), Some(5.0)]);
+        for second in 1..4 {
+            a.push(repeated(1, 1000 * second - 300, 1000 * second, 5.0));
+        }
+        a.push(repeated(0, 700, 1000, 1.0));
+        assert!(a.next_frame(at(1200)).is_none(), "the trigger has no news");
+        a.push(sample(0, 3100, 3200, 2.0));
+        let frame = a.next_frame(at(3400)).unwrap();
+        assert_eq!((numbers(&frame), frame.channels[1].quality), (vec![Some(2.0), Some(5.0)], Quality::Good));
+        // A trigger that stands still is no reason to show the others as good.
+        a.push(repeated(0, 5500, 5600, 2.0));
+        assert!(a.next_frame(at(5100)).is_none());
+        let frame = a.next_frame(at(5700)).unwrap();
+        assert!(frame.channels.iter().all(|c| c.quality == Quality::Bad(Cause::Stale) && c.value.is_none()), "{frame:?}");
+        assert_eq!(a.late(), 0);
     }
 
     #[test]

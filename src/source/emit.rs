@@ -81,19 +81,28 @@ impl Emitter {
 
     /// Makes a sample of tag number `tag` and sends it; never waits.
     pub fn send(&self, tag: usize, reading: Reading) {
+        self.send_reading(tag, reading, false);
+    }
+
+    /// Says that the value before still holds: this is what the PLC has answered when asked.
+    pub fn send_repeated(&self, tag: usize, reading: Reading) {
+        self.send_reading(tag, reading, true);
+    }
+
+    fn send_reading(&self, tag: usize, reading: Reading, repeated: bool) {
         let (value, quality) = judge(&self.tags[tag], reading.value, reading.quality);
         let quality =
             if quality.is_good() && self.lost[tag].load(Ordering::Relaxed) { Quality::Uncertain(Cause::Overflow) } else { quality };
         if quality.is_usable() {
             self.last_good.store(reading.receive_time.as_nanos(), Ordering::Relaxed);
-            if reading.source_time != reading.receive_time {
+            if !repeated && reading.source_time != reading.receive_time {
                 let age = reading.receive_time.since(reading.source_time).as_nanos();
                 self.latency.store(u64::try_from(age).unwrap_or(0) / LATENCY_STEP, Ordering::Relaxed);
             }
         } else {
             self.count_error();
         }
-        self.send_sample(tag, value, quality, reading.source_time, reading.receive_time);
+        self.send_sample(tag, value, quality, (reading.source_time, reading.receive_time), repeated);
     }
 
     /// One more read that failed.
@@ -103,18 +112,25 @@ impl Emitter {
 
     /// Sends a sample without a value; not counted as an error.
     pub fn send_bad(&self, tag: usize, cause: Cause, source_time: Timestamp) {
-        self.send_sample(tag, None, Quality::Bad(cause), source_time, now());
+        self.send_sample(tag, None, Quality::Bad(cause), (source_time, now()), false);
+    }
+
+    /// Says again that there is no value, and why; no news.
+    pub fn repeat_bad(&self, tag: usize, cause: Cause, source_time: Timestamp) {
+        self.send_sample(tag, None, Quality::Bad(cause), (source_time, now()), true);
     }
 
     /// Sends a sample without a value of each of these tags, all of one time; gives back those that found the channel full.
     pub fn send_all_bad(&self, tags: Vec<usize>, cause: Cause) -> Vec<usize> {
         let time = now();
-        let send = |tag: &usize| self.send_sample(*tag, None, Quality::Bad(cause), time, time);
+        let send = |tag: &usize| self.send_sample(*tag, None, Quality::Bad(cause), (time, time), false);
         tags.into_iter().filter(|tag| !send(tag)).collect()
     }
 
-    fn send_sample(&self, tag: usize, value: Option<Value>, quality: Quality, source_time: Timestamp, receive_time: Timestamp) -> bool {
-        let sample = Sample { id: self.tags[tag].id, value, quality, source_time, receive_time };
+    /// `times`: of the source, and of receiving.
+    fn send_sample(&self, tag: usize, value: Option<Value>, quality: Quality, times: (Timestamp, Timestamp), repeated: bool) -> bool {
+        let (source_time, receive_time) = times;
+        let sample = Sample { id: self.tags[tag].id, value, quality, source_time, receive_time, repeated };
         let sent = self.samples.send(sample);
         self.lost[tag].store(!sent, Ordering::Relaxed);
         if !sent {

@@ -22,4 +22,6 @@ pub struct Sample {
     pub source_time: Timestamp,
     /// When the gateway received it.
     pub receive_time: Timestamp,
+    /// Nothing new: the PLC has been asked, and the value of the sample before still holds. Such a sample keeps a value from becoming stale and makes no row.
+    pub repeated: bool,
 }

@@ -3,10 +3,12 @@
 //! A subscription says only what has changed. So that an unchanged value stays fresh, and a subscription that has silently died is
 //! noticed, values without a notification are read again:
 //!
-//! - the same value: the sample says that it still held shortly before the answer (`margin`: a change that is on its way in a
-//!   notification must not find a newer sample);
-//! - another value: it is sent at once, and the notification of it is awaited. One that does not come within `silence` is a fault
-//!   of the subscription.
+//! - the same value: a repeated sample says that it still held shortly before the answer (`margin`: a change that is on its way in
+//!   a notification must not find a newer sample). It makes no row, and a waveform is not taken for the next one;
+//! - another value: its notification is awaited until the next read, for values between may come with it. Then what was read is sent,
+//!   as Uncertain: values may be missing before it. A notification that does not come within `silence` is a fault of the subscription.
+//!
+//! Source times are the PLC's. Where its clock has been set back, one Bad sample of each tag parts the times before from those after.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -20,8 +22,14 @@ use crate::source::emit::{Emitter, Reading, now};
 use crate::types::{Cause, Quality, Timestamp, Value};
 use crate::wire::opcua as wire;
 
-/// A scalar without news for so long is read again.
-const REFRESH_AFTER: Duration = Duration::from_secs(1);
+/// A value without news for so long is read again. Shorter than the time between two looks, or each second look would come too early.
+const REFRESH_AFTER: Duration = Duration::from_millis(700);
+/// A clock that goes back by more has been set.
+const CLOCK_STEP: Duration = Duration::from_secs(1);
+/// What is said of the values between two times of a clock that was set: BadInvalidTimestamp.
+const CLOCK_SET: Cause = Cause::Status(0x8023_0000);
+/// Waveforms are large and seldom stand still.
+const REFRESH_BLOCK_AFTER: Duration = Duration::from_millis(1700);
 
 /// What is known of one tag in the present session.
 #[derive(Clone, Debug)]
@@ -50,6 +58,9 @@ pub(super) struct Receiver {
     tags: Mutex<Vec<TagState>>,
     /// Clock of the PLC minus clock of this computer, ns.
     clock_offset: AtomicI64,
+    clock_known: AtomicBool,
+    /// A time has come that is before the last one.
+    clock_suspect: AtomicBool,
     /// The server has ended the subscription.
     ended: AtomicBool,
 }
@@ -58,7 +69,14 @@ impl Receiver {
     pub fn new(emitter: Arc<Emitter>) -> Self {
         let state = TagState { active: false, heard: Instant::now(), last: None, unannounced: None };
         let tags = Mutex::new(vec![state; emitter.tags().len()]);
-        Self { emitter, tags, clock_offset: AtomicI64::new(0), ended: AtomicBool::new(false) }
+        Self {
+            emitter,
+            tags,
+            clock_offset: AtomicI64::new(0),
+            clock_known: AtomicBool::new(false),
+            clock_suspect: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        }
     }
 
     /// Before a new subscription: nothing is being awaited. The last source times stay.
@@ -81,9 +99,30 @@ impl Receiver {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Takes the PLC's clock from an answer that has just come.
-    pub fn set_plc_time(&self, time: Timestamp) {
-        self.clock_offset.store(time.as_nanos().saturating_sub(now().as_nanos()), Ordering::Relaxed);
+    /// Takes the PLC's clock from an answer that has just come, and took so long.
+    pub fn set_plc_time(&self, time: Timestamp, took: Duration) {
+        let offset = time.as_nanos().saturating_sub(now().as_nanos());
+        let before = self.clock_offset.swap(offset, Ordering::Relaxed);
+        self.clock_suspect.store(false, Ordering::Relaxed);
+        // The answer may have been on its way for all that time.
+        let slack = i64::try_from((took + CLOCK_STEP).as_nanos()).unwrap_or(i64::MAX);
+        if self.clock_known.swap(true, Ordering::Relaxed) && offset.saturating_add(slack) < before {
+            self.clock_was_set_back();
+        }
+    }
+
+    /// Whether the clock is to be read now.
+    pub fn suspects_clock(&self) -> bool {
+        self.clock_suspect.load(Ordering::Relaxed)
+    }
+
+    /// Later times would be taken for late until the clock is where it was.
+    fn clock_was_set_back(&self) {
+        let time = self.plc_now();
+        for (i, tag) in self.tags.lock().iter_mut().enumerate() {
+            (tag.last, tag.unannounced) = (None, None);
+            self.emitter.send_bad(i, CLOCK_SET, time);
+        }
     }
 
     /// Seconds that the PLC's clock is ahead.
@@ -100,15 +139,17 @@ impl Receiver {
     pub fn notified(&self, tag: usize, data: DataValue) {
         let mut tags = self.tags.lock();
         let Some(state) = tags.get_mut(tag) else { return };
-        let new = self.last_of(&data, false);
+        let mut new = self.last_of(&data, false);
         (state.heard, state.unannounced) = (Instant::now(), None);
-        let known = state.last.as_ref().is_some_and(|l| l.by_read && l.same(&new) && new.source_time <= l.source_time);
-        if !known {
-            self.emit(tag, &data, &new);
-            state.last = Some(new);
-        } else if let Some(last) = &mut state.last {
-            last.by_read = false;
+        if let Some(last) = &state.last {
+            if last.by_read && last.same(&new) {
+                new.source_time = new.source_time.max(last.source_time);
+            } else if !last.by_read && new.source_time.plus(CLOCK_STEP) < last.source_time {
+                self.clock_suspect.store(true, Ordering::Relaxed);
+            }
         }
+        self.emit(tag, &data, &new);
+        state.last = Some(new);
     }
 
     /// The answer of a refresh read; `margin`: how long a notification can be on its way.
@@ -119,29 +160,33 @@ impl Receiver {
         state.heard = heard;
         let mut new = self.last_of(&data, true);
         let Some(last) = state.last.as_ref().filter(|last| last.same(&new)) else {
+            if state.unannounced.is_none() && state.last.is_some() {
+                state.unannounced = Some(heard);
+                return;
+            }
             if state.last.as_ref().is_some_and(|last| new.source_time <= last.source_time) {
                 new.source_time = answered;
             }
             state.unannounced.get_or_insert(heard);
-            self.emit(tag, &data, &new);
+            let mut reading = Self::reading(&data, &new);
+            if reading.quality.is_good() && state.last.is_some() {
+                reading.quality = Quality::Uncertain(Cause::Overflow);
+            }
+            self.emitter.send(tag, reading);
             state.last = Some(new);
             return;
         };
-        let is_block = matches!(self.emitter.tags()[tag].shape, Shape::Block { .. });
-        (new.source_time, new.by_read) = (answered.minus(margin), last.by_read);
-        // A block that is sent again would be taken for the next one.
-        if !is_block && new.source_time > last.source_time {
-            self.emit(tag, &data, &new);
-            state.last = Some(new);
-        }
+        (new.source_time, new.by_read) = (answered.minus(margin).max(last.source_time), last.by_read);
+        self.emitter.send_repeated(tag, Self::reading(&data, &new));
+        state.last = Some(new);
     }
 
-    /// The tags to be read now. Blocks are large and seldom stand still: they are read only to check on the subscription.
-    pub fn due(&self, silence: Duration) -> Vec<usize> {
+    /// The tags to be read now.
+    pub fn due(&self) -> Vec<usize> {
         let tags = self.tags.lock();
         let wait = |i: usize| match self.emitter.tags()[i].shape {
             Shape::Scalar => REFRESH_AFTER,
-            Shape::Block { .. } => silence.max(REFRESH_AFTER),
+            Shape::Block { .. } => REFRESH_BLOCK_AFTER,
         };
         (0..tags.len()).filter(|&i| tags[i].active && tags[i].heard.elapsed() >= wait(i)).collect()
     }
@@ -154,12 +199,13 @@ impl Receiver {
     /// The PLC refuses this tag.
     pub fn failed(&self, tag: usize, cause: Cause) {
         self.emitter.count_error();
-        self.still_failed(tag, cause);
+        let time = self.bad_time(&mut self.tags.lock()[tag]);
+        self.emitter.send_bad(tag, cause, time);
     }
 
     pub fn still_failed(&self, tag: usize, cause: Cause) {
         let time = self.bad_time(&mut self.tags.lock()[tag]);
-        self.emitter.send_bad(tag, cause, time);
+        self.emitter.repeat_bad(tag, cause, time);
     }
 
     /// Tells at once that no value is known any more.
@@ -180,15 +226,22 @@ impl Receiver {
 
     fn last_of(&self, data: &DataValue, by_read: bool) -> Last {
         let time = data.source_timestamp.as_ref().or(data.server_timestamp.as_ref());
+        let plc_now = self.plc_now();
+        // A time to come is of a clock that has been set since, or is about to be known.
+        let possible = |time: Timestamp| if time > plc_now.plus(CLOCK_STEP) { plc_now } else { time };
         Last {
             value: data.value.as_ref().and_then(value_of),
             status: data.status.unwrap_or(StatusCode::Good),
-            source_time: time.filter(|t| !t.is_null()).map_or_else(|| self.plc_now(), wire::from_date_time),
+            source_time: time.filter(|t| !t.is_null()).map_or(plc_now, |t| possible(wire::from_date_time(t))),
             by_read,
         }
     }
 
     fn emit(&self, tag: usize, data: &DataValue, new: &Last) {
+        self.emitter.send(tag, Self::reading(data, new));
+    }
+
+    fn reading(data: &DataValue, new: &Last) -> Reading {
         let mut quality = wire::to_quality(new.status);
         if quality.is_usable() && new.value.is_none() {
             // A value that cannot be a signal: a structure, a matrix, a time.
@@ -196,7 +249,7 @@ impl Receiver {
             quality = Quality::Bad(if none { Cause::NoData } else { Cause::WrongType });
         }
         let (value, source_time) = (new.value.clone(), new.source_time);
-        self.emitter.send(tag, Reading { value, quality, source_time, receive_time: now() });
+        Reading { value, quality, source_time, receive_time: now() }
     }
 }
 
@@ -251,6 +304,7 @@ mod tests {
         let sample = rx.try_recv().unwrap();
         assert!(sample.source_time.since(old) > Duration::from_secs(99), "{}", sample.source_time);
         assert!(sample.receive_time.since(sample.source_time) >= Duration::from_millis(300));
+        assert!(sample.repeated, "no news");
         assert_eq!(receiver.silent(Duration::ZERO), None, "nothing has changed");
     }
 
@@ -260,15 +314,41 @@ mod tests {
         // Whole seconds: OPC UA's times are multiples of 100 ns.
         let start = Timestamp::from_secs_f64((now().as_secs_f64() - 10.0).floor());
         receiver.notified(0, data(1.0, start));
+        assert_eq!(rx.try_recv().unwrap().value, Some(Value::Real(1.0)));
         let change = start.plus(Duration::from_secs(5));
         receiver.refreshed(0, data(2.0, change), Duration::ZERO);
-        assert_eq!(rx.try_recv().unwrap().value, Some(Value::Real(1.0)));
-        assert_eq!(rx.try_recv().unwrap().source_time, change);
+        assert!(rx.try_recv().is_err(), "its notification may be on its way, with others before it");
         assert_eq!(receiver.silent(Duration::ZERO), Some(0));
-        // Its notification comes after all: known already, and the subscription lives.
+        receiver.refreshed(0, data(2.0, change), Duration::ZERO);
+        let read = rx.try_recv().unwrap();
+        assert_eq!((read.source_time, read.quality), (change, Quality::Uncertain(Cause::Overflow)));
+        // Its notification comes after all: nothing is missing any more, and the subscription lives.
         receiver.notified(0, data(2.0, change));
-        assert!(rx.try_recv().is_err());
+        let told = rx.try_recv().unwrap();
+        assert_eq!((told.source_time, told.quality), (change, Quality::Good));
         assert_eq!(receiver.silent(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_parts_the_times() {
+        let (receiver, mut rx) = receiver();
+        let ahead = now().plus(Duration::from_secs(60));
+        receiver.set_plc_time(ahead, Duration::ZERO);
+        receiver.notified(0, data(1.0, ahead));
+        rx.try_recv().unwrap();
+        // A slow answer is no clock that was set.
+        receiver.set_plc_time(ahead.minus(Duration::from_secs(2)), Duration::from_secs(2));
+        assert!(rx.try_recv().is_err() && !receiver.suspects_clock());
+        receiver.notified(0, data(2.0, now()));
+        rx.try_recv().unwrap();
+        assert!(receiver.suspects_clock());
+        receiver.set_plc_time(now(), Duration::ZERO);
+        let between = rx.try_recv().unwrap();
+        assert_eq!(between.quality, Quality::Bad(CLOCK_SET));
+        assert!(between.source_time < ahead && !receiver.suspects_clock());
+        // What is left of the old clock is not ahead of the new one.
+        receiver.notified(0, data(3.0, ahead));
+        assert!(rx.try_recv().unwrap().source_time <= now());
     }
 
     #[test]
@@ -284,7 +364,7 @@ mod tests {
     #[test]
     fn a_lost_connection_is_never_older_than_the_last_value() {
         let (receiver, mut rx) = receiver();
-        let ahead = now().plus(Duration::from_secs(60));
+        let ahead = now().plus(Duration::from_millis(900));
         receiver.notified(0, data(1.0, ahead));
         receiver.connection_lost();
         rx.try_recv().unwrap();
@@ -294,7 +374,7 @@ mod tests {
             (Quality::Bad(Cause::ConnectionLost), wire::from_date_time(&wire::to_date_time(ahead)))
         );
         // By the PLC's clock where that is behind: else its next values would come too late.
-        receiver.set_plc_time(now().minus(Duration::from_secs(60)));
+        receiver.set_plc_time(now().minus(Duration::from_secs(60)), Duration::ZERO);
         receiver.connection_lost();
         assert!(rx.try_recv().unwrap().source_time < now().minus(Duration::from_secs(59)));
     }

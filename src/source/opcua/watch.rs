@@ -24,8 +24,14 @@ const TICK: Duration = Duration::from_millis(250);
 /// A source without a usable value for so long is shown as stale.
 const STALE_AFTER: Duration = Duration::from_secs(5);
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
-/// A failed request may be the first sign of a lost connection: the session's own keep-alive gets this time to say so.
-const KEEP_ALIVE_TIME: Duration = Duration::from_secs(3);
+/// The PLC's clock is read at least so often.
+const CLOCK_EVERY: Duration = Duration::from_secs(5);
+/// A request without an answer may be the first sign of a lost connection: the session's own keep-alive gets this time to say so.
+const KEEP_ALIVE_TIME: Duration = Duration::from_secs(2);
+/// Between a request that the PLC refuses and the next session.
+const REFUSED_TIME: Duration = Duration::from_millis(500);
+/// The client stops publishing where the PLC has refused all requests for it; after so long without any it is taken for that.
+const UNPUBLISHED_TIME: Duration = Duration::from_secs(1);
 /// Clocks that differ by more are worth mentioning, in seconds.
 const CLOCK_DIFFERENCE: f64 = 2.0;
 /// After so many silent subscriptions in a row the patience no longer grows (doubling each time).
@@ -42,6 +48,8 @@ pub(super) struct Trouble {
 enum Fault {
     Request(Error),
     Silent(String),
+    /// Only another session helps.
+    Stuck(String),
 }
 
 impl From<Error> for Fault {
@@ -63,6 +71,7 @@ pub(super) struct Watch<'a> {
     silent: AtomicU32,
     last_publish: Mutex<Instant>,
     unsubscribed: AtomicBool,
+    publish_refused: AtomicBool,
 }
 
 impl<'a> Watch<'a> {
@@ -78,6 +87,7 @@ impl<'a> Watch<'a> {
             silent: AtomicU32::new(0),
             last_publish: Mutex::new(Instant::now()),
             unsubscribed: AtomicBool::new(false),
+            publish_refused: AtomicBool::new(false),
         }
     }
 
@@ -95,8 +105,13 @@ impl<'a> Watch<'a> {
     pub fn note(&self, event: &SessionPollResult) {
         if is_publish(event) {
             *self.last_publish.lock() = Instant::now();
-        } else if let SessionPollResult::Subscription(SubscriptionActivity::PublishFailed(StatusCode::BadNoSubscription)) = event {
-            self.unsubscribed.store(true, Ordering::Relaxed);
+            self.publish_refused.store(false, Ordering::Relaxed);
+        } else if let SessionPollResult::Subscription(SubscriptionActivity::PublishFailed(status)) = event {
+            match *status {
+                StatusCode::BadNoSubscription => self.unsubscribed.store(true, Ordering::Relaxed),
+                StatusCode::BadTooManyPublishRequests => self.publish_refused.store(true, Ordering::Relaxed),
+                _ => {}
+            }
         }
         log_event(event);
     }
@@ -111,12 +126,12 @@ impl<'a> Watch<'a> {
             match fault {
                 Fault::Request(e) => {
                     tracing::debug!(error = %e, "request failed");
-                    tokio::time::sleep(KEEP_ALIVE_TIME).await;
-                    return Trouble {
-                        state: SourceState::Down,
-                        text: format!("the PLC refuses a request: {}; connecting anew", e.status()),
-                    };
+                    let unanswered = is_unanswered(e.status());
+                    tokio::time::sleep(if unanswered { KEEP_ALIVE_TIME } else { REFUSED_TIME }).await;
+                    let what = if unanswered { "the PLC does not answer a request" } else { "the PLC refuses a request" };
+                    return Trouble { state: SourceState::Down, text: format!("{what}: {}; connecting anew", e.status()) };
                 }
+                Fault::Stuck(text) => return Trouble { state: SourceState::Stale, text: format!("{text}; connecting anew") },
                 Fault::Silent(text) => {
                     self.silent.fetch_add(1, Ordering::Relaxed);
                     self.reporter.set(SourceState::Stale, &format!("{text}; subscribing anew"));
@@ -130,9 +145,10 @@ impl<'a> Watch<'a> {
     }
 
     async fn subscribe_and_watch(&self, session: &Session) -> Result<Infallible, Fault> {
+        let asked = Instant::now();
         let facts = request::server_facts(session).await?;
         if let Some(time) = facts.time {
-            self.receiver.set_plc_time(time);
+            self.receiver.set_plc_time(time, asked.elapsed());
         }
         let namespaces = {
             let mut namespaces = self.namespaces.lock();
@@ -144,6 +160,7 @@ impl<'a> Watch<'a> {
         let mut subscription = Subscription::create(session, self.config, self.emitter.tags(), &self.receiver, facts.limits).await?;
         subscription.add(session, &place, None).await?;
         self.unsubscribed.store(false, Ordering::Relaxed);
+        self.publish_refused.store(false, Ordering::Relaxed);
         *self.last_publish.lock() = Instant::now();
 
         let started = (Instant::now(), now());
@@ -151,7 +168,7 @@ impl<'a> Watch<'a> {
         let patience = (self.config.silence * 2u32.pow(doublings)).max(subscription.keep_alive * 2 + Duration::from_secs(1));
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let mut refresh_at = Instant::now() + REFRESH_EVERY;
+        let (mut refresh_at, mut clock_at) = (Instant::now() + REFRESH_EVERY, Instant::now() + CLOCK_EVERY);
         loop {
             ticks.tick().await;
             if let Some(again) = subscription.take_due() {
@@ -159,10 +176,16 @@ impl<'a> Watch<'a> {
             }
             if Instant::now() >= refresh_at {
                 refresh_at = Instant::now() + REFRESH_EVERY;
-                self.refresh(session, &mut subscription).await?;
+                if self.refresh(session, &mut subscription).await? {
+                    clock_at = Instant::now() + CLOCK_EVERY;
+                }
                 subscription.repeat_failed();
             }
-            self.check(patience).map_err(Fault::Silent)?;
+            if self.receiver.suspects_clock() || Instant::now() >= clock_at {
+                clock_at = Instant::now() + CLOCK_EVERY;
+                self.read_clock(session).await?;
+            }
+            self.check(patience)?;
             if started.0.elapsed() > patience * 10 {
                 self.silent.store(0, Ordering::Relaxed);
             }
@@ -170,34 +193,46 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Reads what has had no notification for a while, and the PLC's clock with it.
-    async fn refresh(&self, session: &Session, subscription: &mut Subscription<'_>) -> Result<(), Error> {
-        let due: Vec<(usize, NodeId)> = subscription.nodes_of(&self.receiver.due(self.config.silence));
-        if due.is_empty() {
-            return Ok(());
+    async fn read_clock(&self, session: &Session) -> Result<(), Error> {
+        let asked = Instant::now();
+        let answers = request::read_all(session, &[request::current_time()], &mut 1).await?;
+        if let Some(time) = answers.first().and_then(request::as_time) {
+            self.receiver.set_plc_time(time, asked.elapsed());
         }
+        Ok(())
+    }
+
+    /// Reads what has had no notification for a while, and the PLC's clock with it; whether there was anything to read.
+    async fn refresh(&self, session: &Session, subscription: &mut Subscription<'_>) -> Result<bool, Error> {
+        let due: Vec<(usize, NodeId)> = subscription.nodes_of(&self.receiver.due());
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let asked = Instant::now();
         let mut nodes: Vec<ReadValueId> = vec![request::current_time()];
         nodes.extend(due.iter().map(|(_, node)| request::value_of(node.clone())));
         let mut answers = request::read_all(session, &nodes, &mut subscription.limits.read).await?.into_iter();
         if let Some(time) = answers.next().as_ref().and_then(request::as_time) {
-            self.receiver.set_plc_time(time);
+            self.receiver.set_plc_time(time, asked.elapsed());
         }
         for ((tag, _), data) in due.into_iter().zip(answers) {
             let sampling = self.emitter.tags()[tag].sampling.unwrap_or(subscription.publishing_interval);
             self.receiver.refreshed(tag, data, subscription.publishing_interval + sampling);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether the subscription still works; else what is wrong.
-    fn check(&self, patience: Duration) -> Result<(), String> {
+    fn check(&self, patience: Duration) -> Result<(), Fault> {
         let quiet = self.last_publish.lock().elapsed();
         if self.receiver.has_ended() || self.unsubscribed.load(Ordering::Relaxed) {
-            Err("the PLC has ended the subscription".into())
+            Err(Fault::Silent("the PLC has ended the subscription".into()))
+        } else if self.publish_refused.load(Ordering::Relaxed) && quiet > UNPUBLISHED_TIME {
+            Err(Fault::Stuck("the PLC takes no requests for publishing".into()))
         } else if quiet > patience {
-            Err(format!("connected, but nothing published for {} s", quiet.as_secs()))
+            Err(Fault::Silent(format!("connected, but nothing published for {} s", quiet.as_secs())))
         } else if let Some(tag) = self.receiver.silent(patience) {
-            Err(format!("connected, but changes of `{}` are not published", self.emitter.tags()[tag].name))
+            Err(Fault::Silent(format!("connected, but changes of `{}` are not published", self.emitter.tags()[tag].name)))
         } else {
             Ok(())
         }
@@ -236,6 +271,21 @@ impl<'a> Watch<'a> {
         parts.extend(self.remark.clone());
         parts.join("; ")
     }
+}
+
+/// Whether there was no answer, rather than one that says no.
+fn is_unanswered(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BadTimeout
+            | StatusCode::BadRequestTimeout
+            | StatusCode::BadCommunicationError
+            | StatusCode::BadConnectionClosed
+            | StatusCode::BadNotConnected
+            | StatusCode::BadSecureChannelClosed
+            | StatusCode::BadServerNotConnected
+            | StatusCode::BadInternalError
+    )
 }
 
 /// Ends what is left of the last subscription in this session; a server that has forgotten it is right.

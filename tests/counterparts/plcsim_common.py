@@ -156,19 +156,23 @@ class DemoSource:
 
 
 class Replay:
-    """Time of the replayed data: wall time since begin() times the speed, unless it is held still."""
+    """Time of the replayed data: wall time since begin() times the speed, unless it is held still; or, with a step, scans times the step."""
 
-    def __init__(self, source, speed: float = 1.0):
-        self.source, self.speed = source, speed
+    def __init__(self, source, speed: float = 1.0, step: float = 0.0):
+        self.source, self.speed, self.step = source, speed, step
         self.begin()
 
     def begin(self, at: float = 0.0, hold: bool = False) -> None:
-        self.base, self.start, self.held = at, time.monotonic(), hold
+        self.base, self.start, self.held, self.scans = at, time.monotonic(), hold, 0
 
     def now(self) -> float:
-        return self.base if self.held else self.base + (time.monotonic() - self.start) * self.speed
+        if self.held:
+            return self.base
+        return self.base + (self.scans * self.step if self.step else (time.monotonic() - self.start) * self.speed)
 
     def values(self) -> dict:
+        """The values of this scan."""
+        self.scans += not self.held
         return self.source.at(self.now())
 
     def command(self, cmd: str, words: list[str]) -> bool:
@@ -188,13 +192,14 @@ def add_replay_args(p):
     g.add_argument("--speed", type=float, default=1.0, help="replay speed (10: ten times as fast)")
     g.add_argument("--once", action="store_true", help="stay at the last row of the CSV instead of looping")
     g.add_argument("--hold", action="store_true", help="begin with the replay held still (see the commands seek, hold, go)")
+    g.add_argument("--by-scan", action="store_true", help="each scan takes the data on by its time, late or not: no row is left out or shown twice")
     g.add_argument("--seed", type=int, default=1)
     g.add_argument("--drift-at", type=float, default=120.0, help="demo process: drift begins here (seconds)")
     g.add_argument("--drift-rate", type=float, default=0.02)
     g.add_argument("--scan-ms", type=float, default=100.0, help="PLC scan: values change this often")
     c = p.add_argument_group("faults")
     c.add_argument("--control", type=int, default=0, metavar="PORT",
-                   help="HTTP control on 127.0.0.1:PORT: curl -d 'drop' 127.0.0.1:PORT")
+                   help="HTTP control on 127.0.0.1:PORT: curl -d 'drop' 127.0.0.1:PORT (-1: any free one, named in the first line)")
     c.add_argument("--at", action="append", default=[], metavar="SECONDS:COMMAND",
                    help="run a command later, e.g. --at '5:bad rSpeed BadSensorFailure' (may be repeated)")
     c.add_argument("--stdin", action="store_true", help="also read commands from standard input")
@@ -209,6 +214,10 @@ def free_port(host: str) -> int:
 
 def make_source(args):
     return CsvSource(args.csv, not args.once) if args.csv else DemoSource(args.seed, args.drift_at, args.drift_rate)
+
+
+def make_replay(args) -> Replay:
+    return Replay(make_source(args), args.speed, args.scan_ms / 1000 * args.speed if args.by_scan else 0.0)
 
 
 def reset(transport) -> None:
@@ -227,7 +236,9 @@ class Control:
 
     async def start(self, args):
         if args.control:
-            self._tasks.append(await asyncio.start_server(self._http, "127.0.0.1", args.control))
+            server = await asyncio.start_server(self._http, "127.0.0.1", max(args.control, 0))
+            args.control = server.sockets[0].getsockname()[1]
+            self._tasks.append(server)
         for spec in args.at:
             when, cmd = spec.split(":", 1)
             self._tasks.append(asyncio.create_task(self._later(float(when), cmd)))

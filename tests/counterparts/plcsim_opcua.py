@@ -51,7 +51,7 @@ from asyncua.server import binary_server_asyncio
 from asyncua.server.uaprocessor import UaProcessor
 from asyncua.ua.ua_binary import struct_from_binary
 
-from plcsim_common import Bad, Control, Replay, Signal, add_replay_args, free_port, make_source, reset
+from plcsim_common import Bad, Control, Signal, add_replay_args, free_port, make_replay, reset
 
 VARIANT = {
     "BOOL": "Boolean", "REAL": "Float", "LREAL": "Double", "STRING": "String", "SINT": "SByte", "USINT": "Byte",
@@ -179,7 +179,7 @@ def self_signed(path: str, app_uri: str, common_name: str, fault: str | None) ->
 class PlcSim:
     def __init__(self, profile: Profile, args: argparse.Namespace):
         self.profile, self.args, self.limits = profile, args, profile.limits
-        self.replay = Replay(make_source(args), args.speed)
+        self.replay = make_replay(args)
         self.signals: dict[str, Signal] = {s.name: s for s in self.replay.source.signals}
         self.server: Server | None = None
         self.nodes: dict[str, object] = {}       # signal name -> Node

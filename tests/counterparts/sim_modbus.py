@@ -36,7 +36,7 @@ import signal
 import socket
 import struct
 
-from plcsim_common import Bad, Control, Replay, add_replay_args, free_port, make_source, reset
+from plcsim_common import Bad, Control, add_replay_args, free_port, make_replay, reset
 
 FORMAT = {"REAL": "f", "LREAL": "d", "SINT": "h", "USINT": "H", "BYTE": "H", "INT": "h", "UINT": "H", "WORD": "H",
           "DINT": "i", "UDINT": "I", "DWORD": "I", "TIME": "i", "LINT": "q", "ULINT": "Q", "LWORD": "Q", "BOOL": "H"}
@@ -88,7 +88,7 @@ class Layout:
 
 class ModbusSim:
     def __init__(self, args):
-        self.args, self.replay = args, Replay(make_source(args), args.speed)
+        self.args, self.replay = args, make_replay(args)
         base, self.bit_base, order = PROFILES[args.profile]
         self.layout = Layout(self.replay.source.signals, base if args.base is None else args.base, args.order or order)
         self.holding = {a: 0 for a in range(self.layout.base, self.layout.end)}

@@ -121,14 +121,16 @@ class Gateway:
 
 
 class Server:
-    """A running `driftgate run`: no PLC answers it."""
+    """A running `driftgate run`: no PLC answers it, unless its configuration names one."""
 
-    def __init__(self, data_dir: Path, server: str = "") -> None:
+    def __init__(self, data_dir: Path, server: str = "", text: str = "") -> None:
+        """`text`: the whole configuration, in place of a machine without a PLC."""
         self.data_dir = data_dir
         data_dir.mkdir(parents=True, exist_ok=True)
         config = data_dir / "config.toml"
         config.write_text(
-            f"""[server]\nport = 0\n{server}\n[[machines]]\nname = "Motor1"\nperiod = "1s"\nlearn_rows = 200
+            text
+            or f"""[server]\nport = 0\n{server}\n[[machines]]\nname = "Motor1"\nperiod = "1s"\nlearn_rows = 200
 [[sources]]\nname = "PLC1"\nprotocol = "modbus"\nendpoint = "tcp://127.0.0.1:1"
 [[machines.signals]]\nname = "Temperature"\naddress = "holding:1"\nregister_type = "f32"
 [machines.data_drift]\ntests = ["kolmogorov_smirnov"]\n"""

@@ -34,11 +34,12 @@ use crate::pipeline::core::MachineCore;
 use crate::pipeline::cycle::Cycles;
 use crate::pipeline::driver::{self, Driver, Tuned, keys, wall_clock};
 use crate::pipeline::inbox::{self, Inbox};
+use crate::pipeline::outputs::{OutputDesk, Outputs};
 use crate::pipeline::reports::{self, KeptReports};
 use crate::reload::Reloader;
 use crate::server::alarms::{AlarmLink, AlarmSender};
 use crate::server::{self, Access, CommandRequest, CommandSender, OfferSenders, ParameterSpec, ServerError, ServerInput};
-use crate::source::{self, SampleSender, SourceStatus, SourceTask};
+use crate::source::{self, Outbox, SampleSender, SourceStatus, SourceTask};
 use crate::store::{MachineLayout, Record, SledStore, Store, StoreError, StoreHealth, StoreMessage, StoreWriter};
 use crate::switches::{self, SourceSwitch, Switches};
 use crate::types::{Answer, Command, Event, EventKind, GATEWAY, Refusal, Timestamp, Verdict};
@@ -258,6 +259,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
     };
     app.tasks.spawn(reloader.run(requests, app.stop.child_token()));
     app.tasks.spawn(route_commands(commands_rx, routes, app.stop.child_token()));
+    let (bits, alarm_bits) = watch::channel(Vec::new());
     let desk = AlarmDesk {
         config: config.clone(),
         alarms,
@@ -271,9 +273,18 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         updates: updates.clone(),
         notices,
         requests: alarm_requests_rx,
+        bits,
         stop: app.stop.child_token(),
     };
     app.tasks.spawn(desk.run());
+    let outputs = OutputDesk {
+        config: config.clone(),
+        verdicts: app.verdicts.clone(),
+        alarms: alarm_bits,
+        sinks: sources.sinks,
+        stop: app.stop.child_token(),
+    };
+    app.tasks.spawn(outputs.run());
     let watch = GatewayWatch {
         config: config.clone(),
         sources: app.sources.clone(),
@@ -450,6 +461,8 @@ fn parameters(config: &MachineConfig, from_file: &MachineConfig) -> Vec<Paramete
 struct Sources {
     status: Vec<watch::Receiver<SourceStatus>>,
     samples: Vec<mpsc::Receiver<crate::types::Sample>>,
+    /// Where the values to be written go.
+    sinks: Vec<watch::Sender<Outputs>>,
 }
 
 fn start_sources(
@@ -461,10 +474,12 @@ fn start_sources(
 ) -> Sources {
     let (senders, samples) = (0..machines).map(|_| mpsc::channel(SAMPLES)).unzip();
     let sender = SampleSender::new(senders);
-    let mut status = Vec::new();
+    let (mut status, mut sinks) = (Vec::new(), Vec::new());
     for (k, (source, switch)) in config.sources.iter().zip(switches).enumerate() {
         let (tx, rx) = watch::channel(SourceStatus::default());
         status.push(rx);
+        let (outbox, sink) = Outbox::new(source::writes(config, k));
+        sinks.push(sink);
         let task = SourceTask {
             config: source.clone(),
             tags: source::tags(config, k),
@@ -472,10 +487,11 @@ fn start_sources(
             status: tx,
             pki_dir: data_dir.join("pki").join("sources"),
             stop: stop.child_token(),
+            outbox,
         };
         tasks.spawn(source::run_switched(task, switch.watch()));
     }
-    Sources { status, samples }
+    Sources { status, samples, sinks }
 }
 
 /// Keeps who came in and what was refused as events of the gateway.

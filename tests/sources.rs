@@ -116,6 +116,7 @@ impl Rig {
             status: status_tx,
             pki_dir: pki.path().into(),
             stop: stop.clone(),
+            outbox: source::Outbox::empty(),
         }));
         Self { samples, status, stop, task, pki }
     }

@@ -85,7 +85,7 @@ mod connect {
     use crate::cli::{Outcome, print_json, run};
     use crate::config::Config;
     use crate::source;
-    use crate::source::{SourceTrial, TagTrial, try_source};
+    use crate::source::{SourceTrial, TagTrial, WriteTrial, try_source};
     use crate::types::{SourceState, Value};
 
     pub(super) fn run(args: &CheckArgs, config: &Config) -> anyhow::Result<Outcome> {
@@ -108,11 +108,10 @@ mod connect {
 
     async fn try_all(args: &CheckArgs, config: &Config) -> Vec<SourceTrial> {
         let pki = args.data_dir.join("pki").join("sources");
-        let trials = config
-            .sources
-            .iter()
-            .enumerate()
-            .map(|(s, source)| try_source(source.clone(), source::tags(config, s), pki.clone(), args.time));
+        let trials =
+            config.sources.iter().enumerate().map(|(s, source)| {
+                try_source(source.clone(), (source::tags(config, s), source::writes(config, s)), pki.clone(), args.time)
+            });
         futures::future::join_all(trials).await
     }
 
@@ -135,7 +134,27 @@ mod connect {
             }
             say!("{line}")?;
         }
+        show_writes(trial)
+    }
+
+    fn show_writes(trial: &SourceTrial) -> anyhow::Result<()> {
+        for (tag, seen) in &trial.writes {
+            say!("  writes {} into {}: {}", tag.name, tag.config.address, seen.as_ref().map_or("could not be looked at".into(), words))?;
+        }
         Ok(())
+    }
+
+    fn words(seen: &WriteTrial) -> String {
+        let access = match (&seen.fault, seen.writable) {
+            (Some(fault), _) if seen.data_type.is_empty() => return fault.clone(),
+            (Some(fault), _) => fault,
+            (None, Some(true)) => "writable",
+            (None, Some(false)) => {
+                "not writable for this user: allow it in the PLC (TwinCAT: OPC.UA.DA.Access := 3; TIA: writable from HMI/OPC UA)"
+            }
+            (None, None) => "there; only writing will tell whether it is writable",
+        };
+        format!("{}, {access}", seen.data_type)
     }
 
     fn object(name: &str, trial: &SourceTrial) -> Json {
@@ -149,7 +168,14 @@ mod connect {
                 })
             })
             .collect();
-        json!({ "source": name, "ok": trial.is_fine(), "state": trial.status.state.to_string(), "text": trial.status.text, "addresses": tags })
+        let written = |(tag, seen): &(source::WriteTag, Option<WriteTrial>)| {
+            let seen = seen.clone().unwrap_or_else(|| WriteTrial { fault: Some("could not be looked at".into()), ..WriteTrial::default() });
+            json!({
+                "name": tag.name, "address": tag.config.address, "type": seen.data_type, "writable": seen.writable, "fault": seen.fault,
+            })
+        };
+        let writes: Vec<Json> = trial.writes.iter().map(written).collect();
+        json!({ "source": name, "ok": trial.is_fine(), "state": trial.status.state.to_string(), "text": trial.status.text, "addresses": tags, "writes": writes })
     }
 
     fn kind(value: &Value) -> String {

@@ -36,6 +36,11 @@ pub(super) const TIMEOUT: Bound<Duration> = bound(Duration::from_secs(1), MS_10,
 pub(super) const MAX_REGISTERS: Bound<u16> = bound(125, 1, 125);
 pub(super) const MAX_GAP: Bound<u16> = bound(8, 0, 124);
 
+/// Values that a machine writes into PLCs.
+pub(super) const MAX_WRITES: usize = 100;
+pub(super) const WRITE_INTERVAL: Bound<Duration> = bound(Duration::from_secs(1), MS_100, HOUR);
+pub(super) const WRITE_STALE: Bound<Duration> = bound(Duration::from_secs(5), MS_100, Duration::from_secs(30 * 86_400));
+
 pub(super) const PERIOD: Bound<Duration> = bound(MS_100, MS_10, DAY);
 pub(super) const MAX_AGE: Bound<Duration> = bound(Duration::from_secs(5), Duration::from_millis(1), Duration::from_secs(30 * 86_400));
 pub(super) const SETTLE: Bound<Duration> = bound(Duration::ZERO, Duration::ZERO, DAY);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::WriteConfig;
 use crate::checks::Check;
 use crate::types::Frame;
 
@@ -206,6 +207,8 @@ pub struct MachineConfig {
     pub data_drift: MonitorConfig,
     /// Named checks; their columns are features.
     pub checks: Vec<Check>,
+    /// Values that are written into PLCs.
+    pub writes: Vec<WriteConfig>,
     pub report: ReportConfig,
     pub buffers: BufferConfig,
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::check::{MODBUS_KEYS, OPCUA_KEYS};
 use super::raw::{
     RawBuffers, RawCheck, RawGateway, RawLabel, RawMachine, RawModel, RawMonitor, RawPerformance, RawReplay, RawReport, RawServer,
-    RawSetting, RawSignal, RawSource, RawStore,
+    RawSetting, RawSignal, RawSource, RawStore, RawWrite,
 };
 use super::read::{Key, Sample, Section};
 
@@ -90,6 +90,7 @@ fn blocks() -> Vec<Block> {
         },
         Block::of::<RawPerformance>("[machines.models.performance_drift]"),
         Block::of::<RawCheck>("[[machines.checks]]"),
+        Block { set: &[("source", r#""PLC1""#)], ..Block::of::<RawWrite>("[[machines.writes]]") },
         Block::of::<RawReport>("[machines.report]"),
         Block::of::<RawBuffers>("[machines.buffers]"),
     ]

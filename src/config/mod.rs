@@ -19,8 +19,10 @@ mod repeat;
 #[cfg(test)]
 mod tests;
 pub mod tunable;
+mod writes;
 
 pub use checked::*;
 pub use document::documented_default;
 pub use fault::{ConfigErrors, Fault};
 pub use load::LoadError;
+pub use writes::{Misfit, WriteConfig, Written, writes_of};

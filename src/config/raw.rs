@@ -4,6 +4,7 @@
 
 use super::checked::{ExportFormat, LabelValue, RegisterType, Security, WordOrder};
 use super::read::{FromToml, Item, Key, Notes, Sample, Section, Span, join, words};
+use super::writes::Written;
 use crate::drift::Test;
 use crate::drift::calibrate::Budget;
 use toml::de::DeValue;
@@ -207,6 +208,7 @@ section! {
         models: Vec<RawModel> = Table;
         data_drift: RawMonitor = Table;
         checks: Vec<RawCheck> = Table;
+        writes: Vec<RawWrite> = Table;
         report: RawReport = Table;
         buffers: RawBuffers = Table;
     }
@@ -439,6 +441,30 @@ section! {
 }
 
 section! {
+    /// A value that is written into a PLC, on change and at least every `interval`. Without such tables nothing is ever written.
+    RawWrite {
+        /// What: `drift_status` (0 to 6), `drift_index` (1 is the threshold), `fault` (0, 1), `outside_envelope` (0, 1), `regime` (1: R01;
+        /// 0: none), `regime_state` (0 to 6), `trusted` (0, 1), `fresh` (1: rows come), `alarm_word` (bits), `heartbeat` (counts up).
+        value: Written = Required(r#""drift_status""#);
+        /// The source it is written into; may be left out where there is only one.
+        source: String = Example(r#""PLC1""#);
+        /// Where: a node as for signals, a holding register or a coil; nothing else is written there, and nothing read.
+        address: String = Required(r#""GVL_Gateway.wDriftStatus""#);
+        /// How Modbus registers are written: bool i16 u16 i32 u32 i64 u64 f32 f64. Over OPC UA the node's own type is taken.
+        register_type: RegisterType = Default(r#""u16""#);
+        /// A `drift_index` is written times this: 100.0 for hundredths in an integer.
+        scale: f64 = Default("1.0");
+        /// Written at least so often, also where it has not changed; a heartbeat counts one up in each; 100ms to 1h.
+        interval: Span = Default(r#""1s""#);
+        /// What is written where nothing is known. Default: 0 for drift_status, regime, trusted and fresh; else NaN, the highest unsigned
+        /// or the lowest signed integer. Must be set where a bool is to hold `fault` or `outside_envelope`.
+        when_bad: f64 = Example("9.0");
+        /// Nothing is known where the machine had no row for so long; 100ms to 30d. Default: `max_age`, and `period` where there is one.
+        stale_after: Span = Example(r#""30s""#);
+    }
+}
+
+section! {
     /// A full report: all metrics, every feature in every combination of settings, at an interval. Beside the monitors, not in place of them.
     RawReport {
         /// Time between two reports; 1min to 365d. Default: none is made.
@@ -501,6 +527,12 @@ words!(
     CheckWord, "check",
     "range" => CheckWord::Range, "missing_share" => CheckWord::MissingShare, "mean_in_band" => CheckWord::MeanInBand,
     "drifted_share" => CheckWord::DriftedShare,
+);
+words!(
+    Written, "value to write",
+    "drift_status" => Written::DriftStatus, "drift_index" => Written::DriftIndex, "fault" => Written::Fault,
+    "outside_envelope" => Written::OutsideEnvelope, "regime" => Written::Regime, "regime_state" => Written::RegimeState,
+    "trusted" => Written::Trusted, "fresh" => Written::Fresh, "alarm_word" => Written::AlarmWord, "heartbeat" => Written::Heartbeat,
 );
 words!(ExportFormat, "format", "parquet" => ExportFormat::Parquet, "csv" => ExportFormat::Csv);
 words!(Kind, "kind of model", "isolation_forest" => Kind::IsolationForest, "kmeans" => Kind::KMeans);

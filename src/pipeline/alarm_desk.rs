@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::wall_clock;
+use super::outputs::AlarmBits;
 use crate::alarm::{
     self, Alarm, AlarmError, AlarmKind, AlarmLayout, AlarmSpec, Alarms, BUFFER_FULL, BUFFER_READY, Comment, Detail, Kept, MODEL_FAILURE,
     Reading, Scope, Words,
@@ -90,6 +91,8 @@ pub struct AlarmDesk {
     pub updates: UpdateSender,
     pub notices: mpsc::Sender<Notice>,
     pub requests: mpsc::Receiver<AlarmRequest>,
+    /// Active alarms of each machine, for what is written into PLCs.
+    pub bits: watch::Sender<AlarmBits>,
     pub stop: CancellationToken,
 }
 
@@ -419,7 +422,14 @@ impl Running {
 
     /// Sends the values that have changed; while there is no place, they wait here.
     fn publish(&mut self) {
-        let values = self.values();
+        let (values, bits) = self.values();
+        self.d.bits.send_if_modified(|last| {
+            let changed = *last != bits;
+            if changed {
+                *last = bits;
+            }
+            changed
+        });
         let Ok(permit) = self.d.updates.try_reserve() else { return };
         let time = wall_clock();
         let mut changed = Vec::new();
@@ -437,19 +447,22 @@ impl Running {
         }
     }
 
-    fn values(&self) -> Vec<(String, Option<Scalar>)> {
-        let mut out = Vec::new();
+    /// Of the nodes, and the words of the machines.
+    fn values(&self) -> (Vec<(String, Option<Scalar>)>, AlarmBits) {
+        let (mut out, mut bits) = (Vec::new(), AlarmBits::new());
         let mut all = 0;
         for (k, machine) in self.d.config.machines.iter().enumerate() {
             let models = self.d.models.get(k).map_or(0, |m| *m.flags.borrow());
             let flags = models | self.d.verdicts.get(k).map_or(0, |v| flags(&v.borrow()));
             all |= flags;
-            words(&mut out, &machine.name, &self.d.alarms.words(Scope::Machine(k as u16), flags));
+            let of_machine = self.d.alarms.words(Scope::Machine(k as u16), flags);
+            bits.push(of_machine.active);
+            words(&mut out, &machine.name, &of_machine);
             let lines = self.lines[k].iter().enumerate();
             out.extend(lines.map(|(n, line)| (format!("{}.Log.Line{:02}", machine.name, n + 1), Some(Scalar::Text(line.clone())))));
         }
         words(&mut out, "Gateway", &self.d.alarms.words(Scope::Gateway, all));
-        out
+        (out, bits)
     }
 }
 

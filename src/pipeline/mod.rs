@@ -15,6 +15,8 @@ pub mod exports;
 pub mod full_report;
 #[cfg(feature = "gateway")]
 pub mod inbox;
+#[cfg(feature = "gateway")]
+pub mod outputs;
 mod performance_summary;
 pub mod recorded;
 pub mod replay;

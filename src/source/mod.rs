@@ -7,6 +7,7 @@ mod opcua;
 mod report;
 mod switch;
 mod trial;
+mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::types::{Sample, SampleId, SourceState, Timestamp};
 pub use self::opcua::{Survey, SurveyError, SurveyOptions, survey};
 pub use self::switch::{Wanted, run_switched};
 pub use self::trial::{SourceTrial, TagTrial, try_source};
+pub use self::write::{Outbox, WriteCounts, WriteTag, WriteTrial, writes};
 
 use self::emit::Emitter;
 use self::report::Reporter;
@@ -55,6 +57,8 @@ pub struct SourceStatus {
     pub latency: Option<Duration>,
     pub read_errors: u64,
     pub reconnects: u64,
+    /// Attempts to write a value that failed.
+    pub write_errors: u64,
     /// Samples that found the channel full.
     pub dropped: u64,
 }
@@ -68,6 +72,7 @@ impl Default for SourceStatus {
             latency: None,
             read_errors: 0,
             reconnects: 0,
+            write_errors: 0,
             dropped: 0,
         }
     }
@@ -83,6 +88,8 @@ pub struct SourceTask {
     /// Where the client's certificate and the trusted server certificates lie.
     pub pki_dir: std::path::PathBuf,
     pub stop: CancellationToken,
+    /// What is written into the PLC.
+    pub outbox: Outbox,
 }
 
 /// Sends samples to one machine's driver each, never waits: a full channel is counted, and the next sample of that
@@ -117,17 +124,17 @@ impl SampleSender {
 ///
 /// Never fails: what goes wrong is in the status, in the quality of the samples, and tried again.
 pub async fn run(task: SourceTask) {
-    let SourceTask { config, tags, samples, status, pki_dir, stop } = task;
+    let SourceTask { config, tags, samples, status, pki_dir, stop, outbox } = task;
     let emitter = Arc::new(Emitter::new(tags.into(), samples));
-    let reporter = Reporter::new(config.name, status, emitter.clone());
-    connect(config.kind, pki_dir, emitter, reporter, stop).await;
+    let reporter = Reporter::new(config.name, status, emitter.clone(), outbox.counts.clone());
+    connect(config.kind, pki_dir, emitter, reporter, outbox, stop).await;
 }
 
 /// One connection with all its attempts.
-async fn connect(kind: SourceKind, pki_dir: PathBuf, emitter: Arc<Emitter>, reporter: Reporter, stop: CancellationToken) {
+async fn connect(kind: SourceKind, pki_dir: PathBuf, emitter: Arc<Emitter>, reporter: Reporter, outbox: Outbox, stop: CancellationToken) {
     match kind {
-        SourceKind::OpcUa(config) => opcua::OpcUaSource { config, pki_dir, emitter, reporter, stop }.run().await,
-        SourceKind::Modbus(config) => modbus::ModbusSource { config, emitter, reporter, stop }.run().await,
+        SourceKind::OpcUa(config) => opcua::OpcUaSource { config, pki_dir, emitter, reporter, outbox, stop }.run().await,
+        SourceKind::Modbus(config) => modbus::ModbusSource { config, emitter, reporter, outbox, stop }.run().await,
     }
 }
 

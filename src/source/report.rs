@@ -5,18 +5,19 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::emit::Emitter;
-use super::{SourceState, SourceStatus};
+use super::{SourceState, SourceStatus, WriteCounts};
 
 /// Publishes a [`SourceStatus`] at every change and logs changes of state and text.
 pub(super) struct Reporter {
     name: Arc<str>,
     status: watch::Sender<SourceStatus>,
     emitter: Arc<Emitter>,
+    writes: Arc<WriteCounts>,
 }
 
 impl Reporter {
-    pub fn new(name: Arc<str>, status: watch::Sender<SourceStatus>, emitter: Arc<Emitter>) -> Self {
-        Self { name, status, emitter }
+    pub fn new(name: Arc<str>, status: watch::Sender<SourceStatus>, emitter: Arc<Emitter>, writes: Arc<WriteCounts>) -> Self {
+        Self { name, status, emitter, writes }
     }
 
     /// A new state and why; what panels cannot show is replaced.
@@ -49,6 +50,7 @@ impl Reporter {
             status.last_good = self.emitter.last_good();
             status.latency = self.emitter.latency();
             status.read_errors = self.emitter.read_errors();
+            status.write_errors = self.writes.refused();
             status.dropped = self.emitter.dropped();
             *status != before
         });

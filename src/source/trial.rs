@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{SampleSender, SourceStatus, SourceTask, Tag, run};
+use super::{Outbox, SampleSender, SourceStatus, SourceTask, Tag, WriteTag, WriteTrial, run};
 use crate::config::SourceConfig;
 use crate::types::{Cause, Quality, Sample, SampleId, SourceState, Timestamp, Value};
 
@@ -35,12 +35,16 @@ pub struct SourceTrial {
     /// The last one before the end; its text says what is wrong and what to do, a difference of the clocks too.
     pub status: SourceStatus,
     pub tags: Vec<TagTrial>,
+    /// What is to be written; `None`: it could not be looked at.
+    pub writes: Vec<(WriteTag, Option<WriteTrial>)>,
 }
 
 impl SourceTrial {
-    /// Connected, and each address has a usable value.
+    /// Connected, each address has a usable value, and each place to be written is there.
     pub fn is_fine(&self) -> bool {
-        self.status.state == SourceState::Connected && self.tags.iter().all(|tag| tag.quality.is_usable())
+        self.status.state == SourceState::Connected
+            && self.tags.iter().all(|tag| tag.quality.is_usable())
+            && self.writes.iter().all(|(_, trial)| trial.as_ref().is_some_and(WriteTrial::is_fine))
     }
 }
 
@@ -69,15 +73,17 @@ impl Seen {
     }
 }
 
-/// Runs the source for `time`, then closes its session.
-pub async fn try_source(config: SourceConfig, tags: Vec<Tag>, pki_dir: PathBuf, time: Duration) -> SourceTrial {
+/// Runs the source for `time`, then closes its session. Nothing is written: it is looked whether it could be.
+pub async fn try_source(config: SourceConfig, (tags, writes): (Vec<Tag>, Vec<WriteTag>), pki_dir: PathBuf, time: Duration) -> SourceTrial {
     let machines = tags.iter().map(|tag| usize::from(tag.id.machine) + 1).max().unwrap_or(0);
     let (sender, mut receiver) = mpsc::channel(SAMPLES);
     let samples = SampleSender::new(vec![sender; machines]);
     let (status_sender, status) = watch::channel(SourceStatus::default());
     let stop = CancellationToken::new();
     let asked = tags.clone();
-    let task = tokio::spawn(run(SourceTask { config, tags, samples, status: status_sender, pki_dir, stop: stop.clone() }));
+    let outbox = Outbox::on_trial(writes.clone());
+    let seen_writes = outbox.trial.clone();
+    let task = tokio::spawn(run(SourceTask { config, tags, samples, status: status_sender, pki_dir, stop: stop.clone(), outbox }));
     let mut seen: HashMap<SampleId, Seen> = HashMap::new();
     let end = tokio::time::sleep(time);
     tokio::pin!(end);
@@ -96,7 +102,8 @@ pub async fn try_source(config: SourceConfig, tags: Vec<Tag>, pki_dir: PathBuf, 
     drop(receiver);
     let _ = task.await;
     let tags = asked.into_iter().map(|tag| trial(tag, &mut seen)).collect();
-    SourceTrial { status: last, tags }
+    let seen_writes = seen_writes.map(|seen| seen.lock().clone()).unwrap_or_default();
+    SourceTrial { status: last, tags, writes: writes.into_iter().zip(seen_writes).collect() }
 }
 
 fn trial(tag: Tag, seen: &mut HashMap<SampleId, Seen>) -> TagTrial {

@@ -8,6 +8,7 @@ mod command;
 mod event;
 mod frame;
 mod historic;
+mod output;
 mod performance;
 mod quality;
 mod sample;
@@ -20,6 +21,7 @@ pub use command::{Answer, Command, GATEWAY, LabelArguments, Refusal, RequestArgu
 pub use event::{Contributor, Event, EventKind, Events};
 pub use frame::{Channel, Frame};
 pub use historic::{End, Historic};
+pub use output::{Encoded, NumberType, Output};
 pub use performance::{Basis, Confusion, NoEstimate, PerformanceReport, RegimePerformance, Statement};
 pub use quality::{Cause, Quality};
 pub use sample::{Sample, SampleId};

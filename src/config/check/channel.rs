@@ -204,7 +204,7 @@ impl RawOrigin<'_> {
             notes.fault(&join(path, "scale"), "a scale of zero makes every value the same: `0`", Some("leave it out for 1".to_string()));
         }
         let sampling = self.sampling.map(|s| notes.span_within(&join(path, "sampling"), Some(s), bounds::SAMPLING));
-        let source = self.source_index(path, sources, notes);
+        let source = source_index(self.source, path, sources, notes);
         let address_path = join(path, "address");
         if sources.is_empty() {
             if self.address.is_some() && self.source.is_none() {
@@ -241,25 +241,26 @@ impl RawOrigin<'_> {
         }
         RegisterType::Bool
     }
+}
 
-    fn source_index(&self, path: &str, sources: &[SourceConfig], notes: &mut Notes<'_>) -> Option<usize> {
-        let known: Vec<&str> = sources.iter().map(|s| &*s.name).collect();
-        match self.source {
-            Some(name) => {
-                let index = known.iter().position(|k| *k == name);
-                if index.is_none() {
-                    notes.unknown_word(&join(path, "source"), "source", name, &known);
-                }
-                index
+/// Index of the named source, or of the only one.
+pub(super) fn source_index(name: Option<&str>, path: &str, sources: &[SourceConfig], notes: &mut Notes<'_>) -> Option<usize> {
+    let known: Vec<&str> = sources.iter().map(|s| &*s.name).collect();
+    match name {
+        Some(name) => {
+            let index = known.iter().position(|k| *k == name);
+            if index.is_none() {
+                notes.unknown_word(&join(path, "source"), "source", name, &known);
             }
-            None if sources.len() == 1 => Some(0),
-            None => {
-                if sources.len() > 1 {
-                    let hint = format!("there are several: {}", known.join(", "));
-                    notes.required(None::<()>, path, "source", &hint);
-                }
-                None
+            index
+        }
+        None if sources.len() == 1 => Some(0),
+        None => {
+            if sources.len() > 1 {
+                let hint = format!("there are several: {}", known.join(", "));
+                notes.required(None::<()>, path, "source", &hint);
             }
+            None
         }
     }
 }
@@ -279,7 +280,7 @@ fn check_counter(counter: &str, source: &SourceConfig, path: &str, notes: &mut N
 }
 
 /// The address; one of Modbus with its number in decimal.
-fn check_address(address: &str, source: &SourceConfig, path: &str, notes: &mut Notes<'_>) -> String {
+pub(super) fn check_address(address: &str, source: &SourceConfig, path: &str, notes: &mut Notes<'_>) -> String {
     let SourceKind::Modbus(_) = source.kind else {
         if address.trim().is_empty() {
             notes.fault(path, "empty: ``", Some("write the symbol's path or a NodeId text".to_string()));

@@ -1,6 +1,6 @@
 //! Machines: their clock, channels, models and monitors.
 
-use super::{Names, bounds, channel, checks, feature, join, monitor};
+use super::{Names, bounds, channel, checks, feature, join, monitor, writes};
 use crate::config::raw::{Kind, RawLabel, RawMachine, RawModel, RawPerformance};
 use crate::config::read::Notes;
 use crate::config::{
@@ -30,9 +30,11 @@ pub(super) fn machine(
         .collect();
     check_channels(&signals, &settings, path, notes);
     let features = feature::features(&raw_signals, &signals, path, notes);
+    let frame = frame_clock(&raw, &signals, path, notes);
+    let max_age = notes.span_within(&join(path, "max_age"), raw.max_age, bounds::MAX_AGE);
     let machine = MachineConfig {
-        frame: frame_clock(&raw, &signals, path, notes),
-        max_age: notes.span_within(&join(path, "max_age"), raw.max_age, bounds::MAX_AGE),
+        frame,
+        max_age,
         settle: notes.span_within(&join(path, "settle"), raw.settle, bounds::SETTLE),
         active_when: raw.active_when.as_deref().and_then(|text| condition(text, &signals, &settings, path, notes)),
         regime_slots: notes.within(&join(path, "regime_slots"), raw.regime_slots, bounds::REGIME_SLOTS),
@@ -44,6 +46,7 @@ pub(super) fn machine(
         models: models(raw.models.take().unwrap_or_default(), &features, sources, path, notes),
         data_drift: monitor::monitor(raw.data_drift.take(), &join(path, "data_drift"), notes),
         checks: checks::checks(raw.checks.take().unwrap_or_default(), &features, path, notes),
+        writes: writes::writes(raw.writes.take().unwrap_or_default(), (frame, max_age), path, sources, notes),
         report: checks::report(raw.report.take().unwrap_or_default(), &join(path, "report"), notes),
         buffers: buffers(&mut raw, path, store, notes),
         name,

@@ -6,6 +6,7 @@ mod feature;
 mod machine;
 mod monitor;
 mod source;
+mod writes;
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -24,6 +25,7 @@ use super::{Config, GatewayConfig, MachineConfig, ReplayConfig, ServerConfig, So
 pub(super) use machine::learn_fault;
 pub(super) use monitor::{NUMBERS, OUTCOMES, Watched, hop_fault, threshold_range};
 pub(super) use source::{MODBUS_KEYS, OPCUA_KEYS};
+pub(super) use writes::number_type;
 
 impl Config {
     /// Reads and checks a configuration. All faults are reported, not only the first one.
@@ -142,7 +144,9 @@ fn machines(
         names.claim(&machine.name, join(&path, "name"), "machine", notes);
         Arc::new(machine)
     };
-    raw.into_iter().enumerate().map(check).collect()
+    let machines: Vec<_> = raw.into_iter().enumerate().map(check).collect();
+    writes::check_places(&machines, sources, notes);
+    machines
 }
 
 /// Names in use, each with the path of its first use.

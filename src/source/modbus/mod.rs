@@ -13,6 +13,7 @@ mod address;
 mod plan;
 mod poll;
 mod whole;
+mod write;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,10 +24,12 @@ use tokio_modbus::slave::Slave;
 use tokio_util::sync::CancellationToken;
 
 use self::poll::{LinkError, Poller};
+use self::write::Writer;
 use super::SourceState;
 use super::backoff::Backoff;
 use super::emit::{Emitter, now};
 use super::report::Reporter;
+use super::write::Outbox;
 use crate::config::ModbusConfig;
 
 /// Opening a connection; a device that takes longer is not there.
@@ -40,6 +43,7 @@ pub(super) struct ModbusSource {
     pub config: ModbusConfig,
     pub emitter: Arc<Emitter>,
     pub reporter: Reporter,
+    pub outbox: Outbox,
     pub stop: CancellationToken,
 }
 
@@ -47,6 +51,7 @@ impl ModbusSource {
     /// Runs until stopped.
     pub async fn run(self) {
         let mut poller = Poller::new(&self.config, &self.emitter);
+        let mut writer = Writer::new(self.outbox.clone(), &self.config);
         let mut backoff = Backoff::new();
         let mut connected_before = false;
         let mut told = false;
@@ -62,7 +67,7 @@ impl ModbusSource {
                     if std::mem::replace(&mut connected_before, true) {
                         self.reporter.reconnected();
                     }
-                    match self.poll(context, &mut poller, &mut backoff, &mut told).await {
+                    match self.poll(context, (&mut poller, &mut writer), &mut backoff, &mut told).await {
                         Some(e) => format!("connection to {device} lost: {e}; check device, unit id {} and load", self.config.unit),
                         None => return,
                     }
@@ -92,32 +97,52 @@ impl ModbusSource {
     }
 
     /// Polls until the connection fails; `None` where the source was stopped. `told`: that there is no connection.
-    async fn poll(&self, mut device: Context, poller: &mut Poller<'_>, backoff: &mut Backoff, told: &mut bool) -> Option<LinkError> {
+    async fn poll(
+        &self,
+        mut device: Context,
+        (poller, writer): (&mut Poller<'_>, &mut Writer),
+        backoff: &mut Backoff,
+        told: &mut bool,
+    ) -> Option<LinkError> {
         poller.begin();
+        if let Err(e) = writer.begin(&mut device).await {
+            return Some(e);
+        }
         let started = now();
         let mut ticks = tokio::time::interval(poller.period());
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut slowest = Slowest::default();
+        let mut stopped_in_step = false;
         let fault = loop {
             let begin = Instant::now();
-            let cycle = async {
-                ticks.tick().await;
-                let begin = Instant::now();
-                poller.cycle(&mut device).await.map(|()| begin.elapsed())
-            };
-            let outcome = tokio::select! {
-                () = self.stop.cancelled() => break None,
-                outcome = cycle => outcome,
+            let must_withdraw = writer.holds();
+            let outcome = {
+                let mut cycle = std::pin::pin!(async {
+                    writer.until(&mut ticks, &mut device).await?;
+                    let begin = Instant::now();
+                    poller.cycle(&mut device).await.map(|()| begin.elapsed())
+                });
+                tokio::select! {
+                    () = self.stop.cancelled() => {
+                        // Its answers are waited for: what is withdrawn needs a connection that is in step.
+                        stopped_in_step = must_withdraw && matches!(tokio::time::timeout(CLOSE_TIME, cycle).await, Ok(Ok(_)));
+                        break None;
+                    }
+                    outcome = &mut cycle => outcome,
+                }
             };
             match outcome {
                 Ok(took) => {
                     backoff.reset();
                     *told = false;
-                    self.report(poller, slowest.add(took, begin), started);
+                    self.report(poller, writer, slowest.add(took, begin), started);
                 }
                 Err(e) => break Some(e),
             }
         };
+        if stopped_in_step {
+            writer.withdraw(&mut device).await;
+        }
         // The answer that is still to come must not be taken for that of the next request: the connection ends with the fault.
         let closed = tokio::time::timeout(CLOSE_TIME, device.disconnect()).await;
         if !matches!(closed, Ok(Ok(()))) {
@@ -126,7 +151,7 @@ impl ModbusSource {
         fault
     }
 
-    fn report(&self, poller: &Poller<'_>, slowest: Option<Duration>, started: crate::types::Timestamp) {
+    fn report(&self, poller: &Poller<'_>, writer: &Writer, slowest: Option<Duration>, started: crate::types::Timestamp) {
         let (last_good, tags) = (self.emitter.last_good(), self.emitter.tags());
         let refused = poller.refused();
         let mut parts =
@@ -137,6 +162,7 @@ impl ModbusSource {
             parts.push(format!("and {more} more"));
         }
         parts.extend(poller.torn().map(|tag| format!("blocks of `{}` change while they are read and are dropped", tags[tag].name)));
+        parts.extend(writer.remarks());
         if slowest.is_some_and(|s| s > poller.period()) {
             parts.push("a poll takes longer than that: poll less often or less".into());
         }

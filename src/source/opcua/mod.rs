@@ -17,6 +17,7 @@ mod request;
 mod subscribe;
 mod survey;
 mod watch;
+mod write;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -33,10 +34,12 @@ use self::connect::Link;
 use self::receive::Receiver;
 pub use self::survey::{Survey, SurveyError, SurveyOptions, survey};
 use self::watch::{Trouble, Watch};
+use self::write::Writer;
 use super::SourceState;
 use super::backoff::Backoff;
 use super::emit::Emitter;
 use super::report::Reporter;
+use super::write::Outbox;
 use crate::config::OpcUaConfig;
 
 /// A first connection, from TCP to the activated session.
@@ -45,6 +48,8 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 const RESUME_TIME: Duration = Duration::from_secs(3);
 /// A session that ends sooner is followed by a longer wait: no knocking without a pause.
 const SHORT_LIVED: Duration = Duration::from_secs(2);
+/// Telling the PLC at the stop that nothing is known any more.
+const WITHDRAW_TIME: Duration = Duration::from_secs(1);
 /// Closing a session.
 const CLOSE_TIME: Duration = Duration::from_secs(3);
 
@@ -54,6 +59,7 @@ pub(super) struct OpcUaSource {
     pub pki_dir: std::path::PathBuf,
     pub emitter: Arc<Emitter>,
     pub reporter: Reporter,
+    pub outbox: Outbox,
     pub stop: CancellationToken,
 }
 
@@ -69,7 +75,8 @@ impl OpcUaSource {
     /// Runs until stopped.
     pub async fn run(self) {
         let receiver = Arc::new(Receiver::new(self.emitter.clone()));
-        let mut watch = Watch::new(&self.config, &self.emitter, &self.reporter, receiver.clone());
+        let writer = Writer::new(self.outbox.clone());
+        let mut watch = Watch::new(&self.config, &self.emitter, &self.reporter, receiver.clone(), &writer);
         let mut backoff = Backoff::new();
         self.reporter.set(SourceState::Connecting, &format!("connecting to {}", self.config.endpoint));
         let mut told = false;
@@ -113,7 +120,9 @@ impl OpcUaSource {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => {
-                    drop(work);
+                    if work.take().is_some() {
+                        alongside(&mut events, watch.withdraw(&session)).await;
+                    }
                     close(&session, events).await;
                     return End::Stopped;
                 }
@@ -178,6 +187,22 @@ async fn outcome(work: &mut Option<BoxFuture<'_, Trouble>>) -> Trouble {
     match work {
         Some(work) => work.await,
         None => std::future::pending().await,
+    }
+}
+
+/// Keeps the session going while something is done with it, for [`WITHDRAW_TIME`] at most.
+async fn alongside<S: Stream + Unpin>(events: &mut S, work: impl Future<Output = ()>) {
+    let done = async {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                () = &mut work => return,
+                event = events.next() => if event.is_none() { return },
+            }
+        }
+    };
+    if tokio::time::timeout(WITHDRAW_TIME, done).await.is_err() {
+        tracing::warn!("the PLC did not answer when what is written into it was withdrawn");
     }
 }
 

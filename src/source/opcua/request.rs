@@ -76,7 +76,7 @@ fn as_limit(data: &DataValue) -> usize {
 }
 
 /// Whether a smaller request may succeed.
-fn is_too_large(error: &Error) -> bool {
+pub(super) fn is_too_large(error: &Error) -> bool {
     matches!(
         error.status(),
         StatusCode::BadTooManyOperations

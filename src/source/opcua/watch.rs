@@ -13,6 +13,7 @@ use super::address::Namespaces;
 use super::receive::Receiver;
 use super::request;
 use super::subscribe::{Addresses, Subscription};
+use super::write::Writer;
 use super::{is_publish, log_event};
 use crate::config::OpcUaConfig;
 use crate::source::SourceState;
@@ -72,10 +73,11 @@ pub(super) struct Watch<'a> {
     last_publish: Mutex<Instant>,
     unsubscribed: AtomicBool,
     publish_refused: AtomicBool,
+    writer: &'a Writer,
 }
 
 impl<'a> Watch<'a> {
-    pub fn new(config: &'a OpcUaConfig, emitter: &'a Emitter, reporter: &'a Reporter, receiver: Arc<Receiver>) -> Self {
+    pub fn new(config: &'a OpcUaConfig, emitter: &'a Emitter, reporter: &'a Reporter, receiver: Arc<Receiver>, writer: &'a Writer) -> Self {
         Self {
             config,
             emitter,
@@ -88,6 +90,7 @@ impl<'a> Watch<'a> {
             last_publish: Mutex::new(Instant::now()),
             unsubscribed: AtomicBool::new(false),
             publish_refused: AtomicBool::new(false),
+            writer,
         }
     }
 
@@ -163,6 +166,18 @@ impl<'a> Watch<'a> {
         self.publish_refused.store(false, Ordering::Relaxed);
         *self.last_publish.lock() = Instant::now();
 
+        tokio::select! {
+            fault = self.watch(session, &place, &mut subscription) => fault,
+            never = self.writer.run(session, &place) => match never {},
+        }
+    }
+
+    /// Withdraws what was written.
+    pub async fn withdraw(&self, session: &Session) {
+        self.writer.withdraw(session).await;
+    }
+
+    async fn watch(&self, session: &Session, place: &Addresses<'_>, subscription: &mut Subscription<'_>) -> Result<Infallible, Fault> {
         let started = (Instant::now(), now());
         let doublings = self.silent.load(Ordering::Relaxed).min(MOST_DOUBLINGS);
         let patience = (self.config.silence * 2u32.pow(doublings)).max(subscription.keep_alive * 2 + Duration::from_secs(1));
@@ -172,11 +187,11 @@ impl<'a> Watch<'a> {
         loop {
             ticks.tick().await;
             if let Some(again) = subscription.take_due() {
-                subscription.add(session, &place, Some(again)).await?;
+                subscription.add(session, place, Some(again)).await?;
             }
             if Instant::now() >= refresh_at {
                 refresh_at = Instant::now() + REFRESH_EVERY;
-                if self.refresh(session, &mut subscription).await? {
+                if self.refresh(session, subscription).await? {
                     clock_at = Instant::now() + CLOCK_EVERY;
                 }
                 subscription.repeat_failed();
@@ -189,7 +204,7 @@ impl<'a> Watch<'a> {
             if started.0.elapsed() > patience * 10 {
                 self.silent.store(0, Ordering::Relaxed);
             }
-            self.report(&subscription, started.1);
+            self.report(subscription, started.1);
         }
     }
 
@@ -268,6 +283,7 @@ impl<'a> Watch<'a> {
             let side = if offset > 0.0 { "ahead" } else { "behind" };
             parts.push(format!("the PLC's clock is {:.0} s {side}: set the clocks", offset.abs()));
         }
+        parts.extend(self.writer.remarks());
         parts.extend(self.remark.clone());
         parts.join("; ")
     }

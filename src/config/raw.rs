@@ -223,6 +223,7 @@ section! {
         /// The source it is read from; may be left out where there is only one.
         source: String = Example(r#""PLC1""#);
         /// Where the PLC has it: a symbol path, a NodeId text (`ns=4;s=...`), for Modbus `holding:100`, `input:`, `coil:`, `discrete:`.
+        /// A member of a structure that the PLC has as one node: `MAIN.stMotor#rCurrent`.
         address: String = Example(r#""GVL_Settings.rVoltage""#);
         /// Column in recorded data. Default: the name.
         column: String = Example(r#""voltage""#);

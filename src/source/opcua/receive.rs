@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use opcua::types::{DataValue, StatusCode, Variant};
 use parking_lot::Mutex;
 
+use super::members;
 use crate::config::Shape;
 use crate::source::emit::{Emitter, Reading, now};
 use crate::types::{Cause, Quality, Timestamp, Value};
@@ -137,6 +138,7 @@ impl Receiver {
 
     /// A notification of the subscription.
     pub fn notified(&self, tag: usize, data: DataValue) {
+        let data = self.member_of(tag, data);
         let mut tags = self.tags.lock();
         let Some(state) = tags.get_mut(tag) else { return };
         let mut new = self.last_of(&data, false);
@@ -154,6 +156,7 @@ impl Receiver {
 
     /// The answer of a refresh read; `margin`: how long a notification can be on its way.
     pub fn refreshed(&self, tag: usize, data: DataValue, margin: Duration) {
+        let data = self.member_of(tag, data);
         let mut tags = self.tags.lock();
         let Some(state) = tags.get_mut(tag) else { return };
         let (heard, answered) = (Instant::now(), self.plc_now());
@@ -222,6 +225,13 @@ impl Receiver {
         let time = tag.last.as_ref().map_or(Timestamp::MIN, |last| last.source_time).max(self.plc_now());
         tag.last = None;
         time
+    }
+
+    fn member_of(&self, tag: usize, data: DataValue) -> DataValue {
+        match self.emitter.tags().get(tag) {
+            Some(tag) => members::of_address(&tag.address, data),
+            None => data,
+        }
     }
 
     fn last_of(&self, data: &DataValue, by_read: bool) -> Last {

@@ -9,6 +9,7 @@ use opcua::types::{
 };
 
 use super::address::{self, Namespaces};
+use super::members::{self, Members};
 use super::receive::Receiver;
 use super::request::{self, Limits};
 use crate::config::{OpcUaConfig, Shape};
@@ -35,6 +36,7 @@ pub(super) struct Subscription<'a> {
     /// The node of each tag that has a monitored item.
     nodes: Vec<Option<NodeId>>,
     failed: Vec<Failed>,
+    members: Members,
     retry_at: Instant,
 }
 
@@ -90,21 +92,29 @@ impl<'a> Subscription<'a> {
             limits,
             nodes: vec![None; tags.len()],
             failed: Vec::new(),
+            members: Members::default(),
             retry_at: Instant::now() + RETRY_AFTER,
         })
     }
 
     /// Adds these tags, or all; those that fail are sent as Bad and kept for [`Self::take_due`].
     pub async fn add(&mut self, session: &Session, place: &Addresses<'_>, wanted: Option<Vec<usize>>) -> Result<(), Error> {
-        let (mut items, mut asked) = (Vec::new(), Vec::new());
+        let (mut items, mut asked, mut of_structures) = (Vec::new(), Vec::new(), Vec::new());
         for tag in wanted.unwrap_or_else(|| (0..self.tags.len()).collect()) {
-            match address::resolve(&self.tags[tag].address, place.namespace, place.namespaces) {
+            let (address, member) = members::split(&self.tags[tag].address);
+            match address::resolve(address, place.namespace, place.namespaces) {
                 Ok(node) => {
+                    of_structures.extend(member.map(|member| (tag, node.clone(), member)));
                     items.push(item(tag, &self.tags[tag], node.clone(), self.publishing_interval));
                     asked.push((tag, node));
                 }
                 Err(e) => self.fail(tag, Cause::UnknownAddress, e.to_string()),
             }
+        }
+        for (tag, reason) in self.members.faults(session, &of_structures, &mut self.limits.read).await {
+            items.retain(|item| item.requested_parameters.client_handle != handle_of(tag));
+            asked.retain(|(asked, _)| *asked != tag);
+            self.fail(tag, Cause::WrongType, reason);
         }
         let results = request::create_items(session, self.id, &items, &mut self.limits.items).await?;
         for ((tag, node), result) in asked.into_iter().zip(results) {
@@ -154,6 +164,11 @@ pub(super) struct Addresses<'a> {
     pub namespaces: &'a Namespaces,
 }
 
+/// Tag numbers from 1: 0 would be replaced by the library.
+fn handle_of(tag: usize) -> u32 {
+    u32::try_from(tag + 1).unwrap_or(u32::MAX)
+}
+
 fn item(number: usize, tag: &Tag, node: NodeId, publishing_interval: Duration) -> MonitoredItemCreateRequest {
     let sampling = tag.sampling.unwrap_or(publishing_interval).as_secs_f64();
     let queue_size = match tag.shape {
@@ -164,7 +179,7 @@ fn item(number: usize, tag: &Tag, node: NodeId, publishing_interval: Duration) -
         item_to_monitor: request::value_of(node),
         monitoring_mode: MonitoringMode::Reporting,
         requested_parameters: MonitoringParameters {
-            client_handle: u32::try_from(number + 1).unwrap_or(u32::MAX),
+            client_handle: handle_of(number),
             sampling_interval: sampling * 1e3,
             filter: ExtensionObject::null(),
             queue_size,

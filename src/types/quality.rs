@@ -47,6 +47,8 @@ pub enum Cause {
     Status(u32),
     /// The source is switched off.
     SwitchedOff,
+    /// Read later from the PLC's own history: the connection was lost then.
+    FromHistory,
 }
 
 impl Default for Quality {
@@ -85,6 +87,7 @@ impl fmt::Display for Cause {
             Self::LastUsable => "last usable value",
             Self::Overflow => "values lost before it",
             Self::SwitchedOff => "source switched off",
+            Self::FromHistory => "filled from the PLC's history",
             Self::Status(code) => return write!(f, "status 0x{code:08X}"),
         })
     }

@@ -56,7 +56,9 @@ pub fn from_quality(quality: Quality) -> StatusCode {
             Cause::OutOfRange => StatusCode::BadOutOfRange,
             Cause::SensorFailure | Cause::Stuck | Cause::Jump | Cause::Saturated => StatusCode::BadSensorFailure,
             Cause::SwitchedOff => StatusCode::BadOutOfService,
-            Cause::NotFinite | Cause::WrongLength | Cause::Overflow | Cause::LastUsable | Cause::Status(_) => StatusCode::Bad,
+            Cause::NotFinite | Cause::WrongLength | Cause::Overflow | Cause::LastUsable | Cause::FromHistory | Cause::Status(_) => {
+                StatusCode::Bad
+            }
         },
     }
 }

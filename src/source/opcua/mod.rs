@@ -11,6 +11,7 @@
 
 mod address;
 mod connect;
+mod gap;
 mod members;
 mod pki;
 mod receive;

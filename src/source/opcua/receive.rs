@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use opcua::types::{DataValue, StatusCode, Variant};
 use parking_lot::Mutex;
 
-use super::members;
+use super::{gap, members};
 use crate::config::Shape;
 use crate::source::emit::{Emitter, Reading, now};
 use crate::types::{Cause, Quality, Timestamp, Value};
@@ -32,6 +32,9 @@ const CLOCK_SET: Cause = Cause::Status(0x8023_0000);
 /// Waveforms are large and seldom stand still.
 const REFRESH_BLOCK_AFTER: Duration = Duration::from_millis(1700);
 
+/// News of one tag that are held back at most while a gap is filled.
+const MOST_HELD: usize = 1_000;
+
 /// What is known of one tag in the present session.
 #[derive(Clone, Debug)]
 struct TagState {
@@ -42,6 +45,12 @@ struct TagState {
     last: Option<Last>,
     /// Since when a read has shown a value that no notification has brought.
     unannounced: Option<Instant>,
+    /// Time of the last usable value before the connection was lost, until the gap is filled or given up.
+    gap: Option<Timestamp>,
+    /// News that wait until the gap before them is filled.
+    held: Option<Vec<DataValue>>,
+    /// Time of the last value that was filled in, until there is news.
+    filled: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +77,7 @@ pub(super) struct Receiver {
 
 impl Receiver {
     pub fn new(emitter: Arc<Emitter>) -> Self {
-        let state = TagState { active: false, heard: Instant::now(), last: None, unannounced: None };
+        let state = TagState { active: false, heard: Instant::now(), last: None, unannounced: None, gap: None, held: None, filled: None };
         let tags = Mutex::new(vec![state; emitter.tags().len()]);
         Self {
             emitter,
@@ -83,8 +92,11 @@ impl Receiver {
     /// Before a new subscription: nothing is being awaited. The last source times stay.
     pub fn begin(&self) {
         self.ended.store(false, Ordering::Relaxed);
-        for tag in self.tags.lock().iter_mut() {
+        let mut tags = self.tags.lock();
+        (0..tags.len()).for_each(|tag| self.release(&mut tags, tag));
+        for tag in tags.iter_mut() {
             (tag.active, tag.heard, tag.unannounced) = (false, Instant::now(), None);
+            (tag.held, tag.filled) = (tag.gap.map(|_| Vec::new()), None);
         }
     }
 
@@ -140,9 +152,24 @@ impl Receiver {
     pub fn notified(&self, tag: usize, data: DataValue) {
         let data = self.member_of(tag, data);
         let mut tags = self.tags.lock();
+        match tags.get_mut(tag).and_then(|state| state.held.as_mut()) {
+            Some(held) if held.len() < MOST_HELD => held.push(data),
+            Some(_) => {
+                self.release(&mut tags, tag);
+                self.news(&mut tags, tag, data);
+            }
+            None => self.news(&mut tags, tag, data),
+        }
+    }
+
+    fn news(&self, tags: &mut [TagState], tag: usize, data: DataValue) {
         let Some(state) = tags.get_mut(tag) else { return };
         let mut new = self.last_of(&data, false);
         (state.heard, state.unannounced) = (Instant::now(), None);
+        if state.filled.take().is_some_and(|filled| new.source_time <= filled) {
+            state.last = Some(new);
+            return;
+        }
         if let Some(last) = &state.last {
             if last.by_read && last.same(&new) {
                 new.source_time = new.source_time.max(last.source_time);
@@ -158,7 +185,7 @@ impl Receiver {
     pub fn refreshed(&self, tag: usize, data: DataValue, margin: Duration) {
         let data = self.member_of(tag, data);
         let mut tags = self.tags.lock();
-        let Some(state) = tags.get_mut(tag) else { return };
+        let Some(state) = tags.get_mut(tag).filter(|state| state.held.is_none()) else { return };
         let (heard, answered) = (Instant::now(), self.plc_now());
         state.heard = heard;
         let mut new = self.last_of(&data, true);
@@ -213,11 +240,65 @@ impl Receiver {
 
     /// Tells at once that no value is known any more.
     pub fn connection_lost(&self) {
-        for (i, tag) in self.tags.lock().iter_mut().enumerate() {
+        let mut tags = self.tags.lock();
+        let before: Vec<_> = tags.iter().map(|tag| tag.gap).collect();
+        (0..tags.len()).for_each(|tag| self.release(&mut tags, tag));
+        for (i, (tag, before)) in tags.iter_mut().zip(before).enumerate() {
+            let usable = tag.last.as_ref().filter(|last| wire::to_quality(last.status).is_usable());
+            tag.gap = usable.map(|last| last.source_time).or(before);
             let time = self.bad_time(tag);
             tag.active = false;
             self.emitter.send_bad(i, Cause::ConnectionLost, time);
         }
+    }
+
+    /// Tags with a gap, and the time of the last value before it. Their news are held back until [`Self::fill`].
+    pub fn gaps(&self) -> Vec<(usize, Timestamp)> {
+        let tags = self.tags.lock();
+        tags.iter().enumerate().filter_map(|(i, tag)| Some((i, tag.gap.filter(|_| tag.held.is_some())?))).collect()
+    }
+
+    /// The gaps of these tags stay: their news go on.
+    pub fn let_go(&self, wanted: &[usize]) {
+        let mut tags = self.tags.lock();
+        wanted.iter().for_each(|&tag| self.release(&mut tags, tag));
+    }
+
+    /// Sends past values of all tags in the order of their times, then the news that were held back. Gives back how many were filled in.
+    pub fn fill(&self, filled: Vec<gap::Filled>) -> usize {
+        let mut tags = self.tags.lock();
+        let mut past = Vec::new();
+        for (tag, values) in filled {
+            let Some(state) = tags.get(tag) else { continue };
+            let (Some(after), Some(held)) = (state.gap, &state.held) else { continue };
+            let before = held.first().map(|data| self.last_of(data, false).source_time);
+            for data in values {
+                let data = self.member_of(tag, data);
+                let new = self.last_of(&data, false);
+                if data.source_timestamp.is_none() || new.source_time <= after || before.is_some_and(|b| new.source_time >= b) {
+                    continue;
+                }
+                past.push((new.source_time, tag, Self::reading(&data, &new)));
+            }
+        }
+        past.sort_by_key(|(time, tag, _)| (*time, *tag));
+        let count = past.len();
+        for (_, tag, mut reading) in past {
+            if reading.quality.is_good() {
+                reading.quality = Quality::Uncertain(Cause::FromHistory);
+            }
+            tags[tag].filled = Some(reading.source_time);
+            self.emitter.send(tag, reading);
+        }
+        (0..tags.len()).for_each(|tag| self.release(&mut tags, tag));
+        count
+    }
+
+    /// Ends a gap: news that were held back go on.
+    fn release(&self, tags: &mut [TagState], tag: usize) {
+        let Some(held) = tags.get_mut(tag).and_then(|state| state.held.take()) else { return };
+        tags[tag].gap = None;
+        held.into_iter().for_each(|data| self.news(tags, tag, data));
     }
 
     /// Never before the last sample, or this one would not be seen.
@@ -387,6 +468,66 @@ mod tests {
         receiver.set_plc_time(now().minus(Duration::from_secs(60)), Duration::ZERO);
         receiver.connection_lost();
         assert!(rx.try_recv().unwrap().source_time < now().minus(Duration::from_secs(59)));
+    }
+
+    #[test]
+    fn a_gap_is_filled_before_the_news() {
+        let (receiver, mut rx) = receiver();
+        let start = Timestamp::from_secs_f64((now().as_secs_f64() - 10.0).floor());
+        let at = |second: u64| start.plus(Duration::from_secs(second));
+        receiver.notified(0, data(1.0, at(1)));
+        receiver.connection_lost();
+        let before = [rx.try_recv().unwrap().quality, rx.try_recv().unwrap().quality];
+        assert_eq!(before, [Quality::Good, Quality::Bad(Cause::ConnectionLost)]);
+        assert!(receiver.gaps().is_empty(), "not connected");
+        receiver.begin();
+        assert_eq!(receiver.gaps(), [(0, at(1))]);
+        receiver.notified(0, data(5.0, at(5)));
+        assert!(rx.try_recv().is_err(), "held back");
+        // The PLC's history overlaps at both ends.
+        let past = (1..=6).map(|second| data(second as f64, at(second))).collect();
+        assert_eq!(receiver.fill(vec![(0, past)]), 3);
+        let filled = Quality::Uncertain(Cause::FromHistory);
+        for (value, quality) in [(2.0, filled), (3.0, filled), (4.0, filled), (5.0, Quality::Good)] {
+            let sample = rx.try_recv().unwrap();
+            assert_eq!((sample.value, sample.quality, sample.source_time), (Some(Value::Real(value)), quality, at(value as u64)));
+        }
+        receiver.notified(0, data(6.0, at(6)));
+        assert_eq!(rx.try_recv().unwrap().value, Some(Value::Real(6.0)), "not held any more");
+    }
+
+    #[test]
+    fn the_last_value_of_the_history_is_not_taken_twice() {
+        let (receiver, mut rx) = receiver();
+        let start = Timestamp::from_secs_f64((now().as_secs_f64() - 10.0).floor());
+        receiver.notified(0, data(1.0, start));
+        receiver.connection_lost();
+        receiver.begin();
+        let last = data(2.0, start.plus(Duration::from_secs(1)));
+        assert_eq!(receiver.fill(vec![(0, vec![last.clone()])]), 1);
+        receiver.notified(0, last);
+        let values: Vec<_> = std::iter::from_fn(|| rx.try_recv().ok()).map(|s| s.value).collect();
+        assert_eq!(values, [Some(Value::Real(1.0)), None, Some(Value::Real(2.0))]);
+    }
+
+    #[test]
+    fn a_gap_that_is_not_filled_holds_nothing_back() {
+        let (receiver, mut rx) = receiver();
+        let start = now().minus(Duration::from_secs(10));
+        receiver.notified(0, data(1.0, start));
+        receiver.connection_lost();
+        receiver.begin();
+        receiver.notified(0, data(2.0, start.plus(Duration::from_secs(5))));
+        // Lost again before the history was read: what was held comes, and the gap begins there.
+        receiver.connection_lost();
+        let values: Vec<_> = std::iter::from_fn(|| rx.try_recv().ok()).map(|s| s.value).collect();
+        assert_eq!(values, [Some(Value::Real(1.0)), None, Some(Value::Real(2.0)), None]);
+        receiver.begin();
+        assert_eq!(receiver.gaps().len(), 1);
+        receiver.notified(0, data(3.0, start.plus(Duration::from_secs(7))));
+        receiver.let_go(&[0]);
+        assert_eq!(rx.try_recv().unwrap().quality, Quality::Good);
+        assert!(receiver.gaps().is_empty());
     }
 
     #[test]

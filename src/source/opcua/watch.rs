@@ -10,6 +10,7 @@ use opcua::types::{Error, NodeId, ReadValueId, StatusCode};
 use parking_lot::Mutex;
 
 use super::address::Namespaces;
+use super::gap;
 use super::receive::Receiver;
 use super::request;
 use super::subscribe::{Addresses, Subscription};
@@ -162,6 +163,7 @@ impl<'a> Watch<'a> {
         delete_old(session).await;
         let mut subscription = Subscription::create(session, self.config, self.emitter.tags(), &self.receiver, facts.limits).await?;
         subscription.add(session, &place, None).await?;
+        gap::fill(session, &mut subscription, &self.receiver).await;
         self.unsubscribed.store(false, Ordering::Relaxed);
         self.publish_refused.store(false, Ordering::Relaxed);
         *self.last_publish.lock() = Instant::now();

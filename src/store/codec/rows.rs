@@ -396,7 +396,7 @@ const BAD: u8 = 0x80;
 const STATUS: u8 = 0x3f;
 
 /// Causes by their code minus one; never reordered, new ones at the end.
-const CAUSES: [Cause; 15] = [
+const CAUSES: [Cause; 16] = [
     Cause::NoData,
     Cause::Stale,
     Cause::ConnectionLost,
@@ -412,6 +412,7 @@ const CAUSES: [Cause; 15] = [
     Cause::Stuck,
     Cause::Jump,
     Cause::Saturated,
+    Cause::FromHistory,
 ];
 
 /// One byte, and the PLC's own status where the cause is one.
@@ -437,6 +438,7 @@ pub(super) fn quality_code(quality: Quality) -> (u8, Option<u32>) {
         Cause::Stuck => 13,
         Cause::Jump => 14,
         Cause::Saturated => 15,
+        Cause::FromHistory => 16,
         Cause::Status(status) => return (base | STATUS, Some(status)),
     };
     (base | code, None)

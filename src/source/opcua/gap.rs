@@ -1,0 +1,124 @@
+//! The gap that an outage leaves: read from the history that the PLC itself keeps, where it keeps one.
+//!
+//! ```text
+//! loss: time of the last value ─▶ new session: items, their news held back ─▶ HistoryRead ─▶ past values, then the news, in order
+//! ```
+//! Only values of nodes with a history are held back, for [`FILL_TIME`] at most. A filled value is Uncertain: rows are judged with it, in
+//! order, but no prediction is trusted.
+
+use std::time::Duration;
+
+use opcua::client::{HistoryReadAction, Session};
+use opcua::types::{
+    AttributeId, ByteString, DataValue, Error, HistoryData, HistoryReadValueId, NodeId, QualifiedName, ReadRawModifiedDetails, ReadValueId,
+    TimestampsToReturn, Variant,
+};
+
+use super::receive::Receiver;
+use super::request;
+use super::subscribe::Subscription;
+use crate::types::Timestamp;
+use crate::wire::opcua as wire;
+
+/// Longer a PLC is not waited for, and no news held back.
+const FILL_TIME: Duration = Duration::from_secs(2);
+/// A history lags behind a little: what has just happened gets so much time to come into it.
+const SETTLE: Duration = Duration::from_millis(500);
+/// Up to so long after the PLC's present time is asked for: some show their clock in steps of a second or more.
+const CLOCK_STEPS: Duration = Duration::from_secs(10);
+/// Values that are filled in at one time, all nodes together: fewer than the machines' channels hold.
+const MOST_VALUES: usize = 4_000;
+/// Nodes in one request.
+const NODES_PER_READ: usize = 50;
+/// Bit of the access level.
+const HISTORY: u8 = 4;
+
+/// Past values of one tag, oldest first.
+pub(super) type Filled = (usize, Vec<DataValue>);
+
+/// Fills what the last loss of the connection has left, and lets the news go on. Whatever goes wrong: the gap stays marked as it is.
+pub(super) async fn fill(session: &Session, subscription: &mut Subscription<'_>, receiver: &Receiver) {
+    let gaps = receiver.gaps();
+    if gaps.is_empty() {
+        return;
+    }
+    let tags: Vec<usize> = gaps.iter().map(|(tag, _)| *tag).collect();
+    let nodes = subscription.nodes_of(&tags);
+    let read = tokio::time::timeout(FILL_TIME, past(session, &nodes, &gaps, receiver, &mut subscription.limits.read)).await;
+    let filled = match read {
+        Ok(Ok(filled)) => filled,
+        Ok(Err(e)) => {
+            tracing::info!("the gap of the lost connection is not filled: the PLC refuses to read its history: {}", e.status());
+            Vec::new()
+        }
+        Err(_) => {
+            tracing::info!("the gap of the lost connection is not filled: no history within {} s", FILL_TIME.as_secs());
+            Vec::new()
+        }
+    };
+    let count = receiver.fill(filled);
+    if count > 0 {
+        tracing::info!("the gap of the lost connection is filled with {count} values from the PLC's history");
+    }
+}
+
+async fn past(
+    session: &Session,
+    nodes: &[(usize, NodeId)],
+    gaps: &[(usize, Timestamp)],
+    receiver: &Receiver,
+    limit: &mut usize,
+) -> Result<Vec<Filled>, Error> {
+    let access =
+        |(_, node): &(usize, NodeId)| ReadValueId { attribute_id: AttributeId::UserAccessLevel as u32, ..request::value_of(node.clone()) };
+    let levels = request::read_all(session, &nodes.iter().map(access).collect::<Vec<_>>(), limit).await?;
+    let kept = |level: &DataValue| matches!(level.value, Some(Variant::Byte(level)) if level & HISTORY != 0);
+    let (with, without): (Vec<_>, Vec<_>) = nodes.iter().zip(levels).partition(|(_, level)| kept(level));
+    receiver.let_go(&without.into_iter().map(|((tag, _), _)| *tag).collect::<Vec<_>>());
+    let wanted: Vec<&(usize, NodeId)> = with.into_iter().map(|(node, _)| node).collect();
+    let each = u32::try_from(MOST_VALUES / wanted.len().max(1)).unwrap_or(u32::MAX).max(1);
+    if !wanted.is_empty() {
+        tokio::time::sleep(SETTLE).await;
+    }
+    let from = |tags: &[&(usize, NodeId)]| gaps.iter().filter(|(tag, _)| tags.iter().any(|(t, _)| t == tag)).map(|(_, from)| *from).min();
+    let mut filled = Vec::new();
+    for piece in wanted.chunks(NODES_PER_READ) {
+        let Some(start) = from(piece) else { continue };
+        filled.extend(read(session, piece, start, receiver.plc_now().plus(CLOCK_STEPS), each).await?);
+    }
+    Ok(filled)
+}
+
+async fn read(session: &Session, nodes: &[&(usize, NodeId)], start: Timestamp, end: Timestamp, each: u32) -> Result<Vec<Filled>, Error> {
+    let details = ReadRawModifiedDetails {
+        is_read_modified: false,
+        start_time: wire::to_date_time(start),
+        end_time: wire::to_date_time(end),
+        num_values_per_node: each,
+        return_bounds: false,
+    };
+    let ids: Vec<HistoryReadValueId> = nodes.iter().map(|(_, node)| history_of(node, ByteString::null())).collect();
+    let action = HistoryReadAction::ReadRawModifiedDetails(details.clone());
+    let answers = session.history_read(action, TimestampsToReturn::Both, false, &ids).await?;
+    let (mut filled, mut open) = (Vec::new(), Vec::new());
+    for ((tag, node), answer) in nodes.iter().zip(answers) {
+        if !answer.continuation_point.is_null() {
+            open.push(history_of(node, answer.continuation_point));
+        }
+        if answer.status_code.is_good()
+            && let Some(data) = answer.history_data.inner_as::<HistoryData>()
+        {
+            filled.push((*tag, data.data_values.clone().unwrap_or_default()));
+        }
+    }
+    if !open.is_empty() {
+        // More than is wanted: the PLC need not keep it ready.
+        let action = HistoryReadAction::ReadRawModifiedDetails(details);
+        session.history_read(action, TimestampsToReturn::Both, true, &open).await?;
+    }
+    Ok(filled)
+}
+
+fn history_of(node: &NodeId, continuation_point: ByteString) -> HistoryReadValueId {
+    HistoryReadValueId { node_id: node.clone(), index_range: Default::default(), data_encoding: QualifiedName::null(), continuation_point }
+}

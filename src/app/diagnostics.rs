@@ -103,6 +103,7 @@ impl GatewayWatch {
             put(s("Latency"), Scalar::F64(status.latency.map_or(f64::NAN, |l| l.as_secs_f64() * 1e3)));
             put(s("ReadErrors"), Scalar::U32(u32::try_from(status.read_errors).unwrap_or(u32::MAX)));
             put(s("Reconnects"), Scalar::U32(u32::try_from(status.reconnects).unwrap_or(u32::MAX)));
+            put(s("WriteErrors"), Scalar::U32(u32::try_from(status.write_errors).unwrap_or(u32::MAX)));
         }
         out
     }

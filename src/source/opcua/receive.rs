@@ -6,7 +6,8 @@
 //! - the same value: a repeated sample says that it still held shortly before the answer (`margin`: a change that is on its way in
 //!   a notification must not find a newer sample). It makes no row, and a waveform is not taken for the next one;
 //! - another value: its notification is awaited until the next read, for values between may come with it. Then what was read is sent,
-//!   as Uncertain: values may be missing before it. A notification that does not come within `silence` is a fault of the subscription.
+//!   as Uncertain: values may be missing before it. Then the tag's monitored item is made anew, for it may have died with a node that
+//!   has come back; a notification that does not come within `silence` all the same is a fault of the subscription.
 //!
 //! Source times are the PLC's. Where its clock has been set back, one Bad sample of each tag parts the times before from those after.
 
@@ -29,6 +30,12 @@ const REFRESH_AFTER: Duration = Duration::from_millis(700);
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 /// What is said of the values between two times of a clock that was set: BadInvalidTimestamp.
 const CLOCK_SET: Cause = Cause::Status(0x8023_0000);
+/// A monitored item made anew that is still dumb is a matter for the subscription; only much later this is tried again.
+const RENEW_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// One that tells something so long after it was made anew is alive: it may be made anew again.
+const RENEWED_LIVES_AFTER: Duration = Duration::from_secs(2);
+/// Where more tags are dumb, their monitored items are not the reason.
+const MOST_RENEWED: usize = 100;
 /// Waveforms are large and seldom stand still.
 const REFRESH_BLOCK_AFTER: Duration = Duration::from_millis(1700);
 
@@ -51,6 +58,8 @@ struct TagState {
     held: Option<Vec<DataValue>>,
     /// Time of the last value that was filled in, until there is news.
     filled: Option<Timestamp>,
+    /// When its monitored item was last made anew.
+    renewed: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,7 +86,16 @@ pub(super) struct Receiver {
 
 impl Receiver {
     pub fn new(emitter: Arc<Emitter>) -> Self {
-        let state = TagState { active: false, heard: Instant::now(), last: None, unannounced: None, gap: None, held: None, filled: None };
+        let state = TagState {
+            active: false,
+            heard: Instant::now(),
+            last: None,
+            unannounced: None,
+            renewed: None,
+            gap: None,
+            held: None,
+            filled: None,
+        };
         let tags = Mutex::new(vec![state; emitter.tags().len()]);
         Self {
             emitter,
@@ -95,7 +113,7 @@ impl Receiver {
         let mut tags = self.tags.lock();
         (0..tags.len()).for_each(|tag| self.release(&mut tags, tag));
         for tag in tags.iter_mut() {
-            (tag.active, tag.heard, tag.unannounced) = (false, Instant::now(), None);
+            (tag.active, tag.heard, tag.unannounced, tag.renewed) = (false, Instant::now(), None, None);
             (tag.held, tag.filled) = (tag.gap.map(|_| Vec::new()), None);
         }
     }
@@ -166,6 +184,7 @@ impl Receiver {
         let Some(state) = tags.get_mut(tag) else { return };
         let mut new = self.last_of(&data, false);
         (state.heard, state.unannounced) = (Instant::now(), None);
+        state.renewed = state.renewed.filter(|at| at.elapsed() < RENEWED_LIVES_AFTER);
         if state.filled.take().is_some_and(|filled| new.source_time <= filled) {
             state.last = Some(new);
             return;
@@ -219,6 +238,21 @@ impl Receiver {
             Shape::Block { .. } => REFRESH_BLOCK_AFTER,
         };
         (0..tags.len()).filter(|&i| tags[i].active && tags[i].heard.elapsed() >= wait(i)).collect()
+    }
+
+    /// The tags whose monitored items seem to be dead: what they have now was told as read, and no notification came. Each only once.
+    pub fn take_dumb(&self) -> Vec<usize> {
+        let mut tags = self.tags.lock();
+        let dumb = |tag: &TagState| {
+            let told = tag.unannounced.is_some() && tag.last.as_ref().is_some_and(|last| last.by_read);
+            tag.active && told && tag.renewed.is_none_or(|at| at.elapsed() >= RENEW_AGAIN_AFTER)
+        };
+        let found: Vec<usize> = (0..tags.len()).filter(|&i| dumb(&tags[i])).collect();
+        if found.len() > MOST_RENEWED {
+            return Vec::new();
+        }
+        found.iter().for_each(|&i| tags[i].renewed = Some(Instant::now()));
+        found
     }
 
     /// A tag whose value changes while its notifications stay away for longer than `silence`.
@@ -410,8 +444,10 @@ mod tests {
         receiver.refreshed(0, data(2.0, change), Duration::ZERO);
         assert!(rx.try_recv().is_err(), "its notification may be on its way, with others before it");
         assert_eq!(receiver.silent(Duration::ZERO), Some(0));
+        assert!(receiver.take_dumb().is_empty(), "it may still come");
         receiver.refreshed(0, data(2.0, change), Duration::ZERO);
         let read = rx.try_recv().unwrap();
+        assert_eq!((receiver.take_dumb(), receiver.take_dumb()), (vec![0], vec![]), "made anew once");
         assert_eq!((read.source_time, read.quality), (change, Quality::Uncertain(Cause::Overflow)));
         // Its notification comes after all: nothing is missing any more, and the subscription lives.
         receiver.notified(0, data(2.0, change));

@@ -21,7 +21,7 @@ use crate::wire::opcua as wire;
 const BLOCK_QUEUE: u32 = 1_000;
 const SCALAR_QUEUE: (f64, f64) = (100.0, 1_000.0);
 /// Nodes come back when a program has been loaded.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
+const RETRY_AFTER: Duration = Duration::from_secs(3);
 
 /// A live subscription and the tags that it could not take.
 pub(super) struct Subscription<'a> {
@@ -33,8 +33,8 @@ pub(super) struct Subscription<'a> {
     /// The server sends something at least so often.
     pub keep_alive: Duration,
     pub limits: Limits,
-    /// The node of each tag that has a monitored item.
-    nodes: Vec<Option<NodeId>>,
+    /// The node of each tag that has a monitored item, and the item's id.
+    items: Vec<Option<(NodeId, u32)>>,
     failed: Vec<Failed>,
     members: Members,
     retry_at: Instant,
@@ -90,7 +90,7 @@ impl<'a> Subscription<'a> {
             publishing_interval,
             keep_alive: publishing_interval * count.max(1),
             limits,
-            nodes: vec![None; tags.len()],
+            items: vec![None; tags.len()],
             failed: Vec::new(),
             members: Members::default(),
             retry_at: Instant::now() + RETRY_AFTER,
@@ -121,12 +121,22 @@ impl<'a> Subscription<'a> {
             match wire::to_quality(result.status_code) {
                 Quality::Bad(cause) => self.fail(tag, cause, format!("`{}`: {}", self.tags[tag].address, result.status_code)),
                 Quality::Good | Quality::Uncertain(_) => {
-                    self.nodes[tag] = Some(node);
+                    self.items[tag] = Some((node, result.monitored_item_id));
                     self.receiver.set_active(tag, true);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Makes the monitored items of these tags anew: the old ones may have died with a node that has come back.
+    pub async fn renew(&mut self, session: &Session, place: &Addresses<'_>, tags: Vec<usize>) -> Result<(), Error> {
+        let old: Vec<u32> = tags.iter().filter_map(|&tag| self.items[tag].take()).map(|(_, item)| item).collect();
+        tags.iter().for_each(|&tag| self.receiver.set_active(tag, false));
+        // The server may have forgotten them: that is no fault.
+        let gone = session.delete_monitored_items(self.id, &old).await;
+        tracing::debug!(?tags, ?gone, "monitored items are made anew");
+        self.add(session, place, Some(tags)).await
     }
 
     fn fail(&mut self, tag: usize, cause: Cause, reason: String) {
@@ -145,7 +155,7 @@ impl<'a> Subscription<'a> {
 
     /// The nodes of those tags that have one.
     pub fn nodes_of(&self, tags: &[usize]) -> Vec<(usize, NodeId)> {
-        tags.iter().filter_map(|&tag| self.nodes[tag].clone().map(|node| (tag, node))).collect()
+        tags.iter().filter_map(|&tag| self.items[tag].clone().map(|(node, _)| (tag, node))).collect()
     }
 
     /// The failed tags, where it is time to try them again.

@@ -196,6 +196,10 @@ impl<'a> Watch<'a> {
                 if self.refresh(session, subscription).await? {
                     clock_at = Instant::now() + CLOCK_EVERY;
                 }
+                let dumb = self.receiver.take_dumb();
+                if !dumb.is_empty() {
+                    subscription.renew(session, &place, dumb).await?;
+                }
                 subscription.repeat_failed();
             }
             if self.receiver.suspects_clock() || Instant::now() >= clock_at {

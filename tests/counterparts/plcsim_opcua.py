@@ -260,7 +260,14 @@ class PlcSim:
     async def stop(self) -> None:
         if self.server:
             server, self.server = self.server, None
-            await server.stop()
+            if server.bserver and server.bserver._server:
+                server.bserver._server.close()      # first, or clients come again while it stops
+            stopping = asyncio.create_task(server.stop())
+            # A subscription that is publishing at this moment can make asyncua wait for ever.
+            _, pending = await asyncio.wait({stopping}, timeout=5)
+            if pending:
+                stopping.cancel()
+                logging.warning("asyncua's server has not stopped; left behind")
 
     async def restart(self, seconds: float) -> None:
         async with self._lock:

@@ -52,7 +52,8 @@ OPCUA = [
     Fault("download", ("download 2",), seconds=0),
     Fault("reindex", ("reindex 3",), seconds=0),
     Fault("remove, restore", ("remove rLevel",), ("restore rLevel",), value=LEVEL),
-    Fault("retype", ("retype rLevel LREAL",), seconds=0, value=LEVEL),
+    # Made good within `max_age`, so that it may pass unseen.
+    Fault("retype", ("retype rLevel LREAL",), seconds=3, value=LEVEL, seen=False),
 ]
 
 MODBUS = [

@@ -198,7 +198,7 @@ impl<'a> Watch<'a> {
                 }
                 let dumb = self.receiver.take_dumb();
                 if !dumb.is_empty() {
-                    subscription.renew(session, &place, dumb).await?;
+                    subscription.renew(session, place, dumb).await?;
                 }
                 subscription.repeat_failed();
             }

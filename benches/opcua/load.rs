@@ -19,11 +19,11 @@ const SIGNALS: usize = 100;
 const SOURCES: usize = 10;
 const SECONDS: u64 = 20;
 
-fn config(port: &str) -> String {
+fn config(port: &str, machines: usize) -> String {
     let mut text = "[store]\nframe_rows = 1000\nfeature_rows = 2000\n".to_string();
     (0..SOURCES).for_each(|s| text += &source(&format!("P{s}"), port, 100));
     // Monitors have no reference to hold the values against: what is measured is the way from the PLC to the clients.
-    for m in 0..MACHINES {
+    for m in 0..machines {
         text += &machine(&format!("M{m:03}"), &format!("P{}", m % SOURCES), SIGNALS, m * SIGNALS, "[machines.data_drift]\nenabled = false");
     }
     text
@@ -41,10 +41,23 @@ pub fn of_server(_: &tokio::runtime::Runtime) {
     run("server", "502");
 }
 
+/// What the address space of so many machines costs; all their signals change.
+pub fn memory_of_server(_: &tokio::runtime::Runtime) {
+    println!("{:>8} {:>8} {:>7} {:>10}", "machines", "signals", "RSS MB", "start (s)");
+    for machines in [1, 3, 10, MACHINES] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let begun = Instant::now();
+        let gateway = Gateway::start_as("server", &config("502", machines), dir.path());
+        let start = begun.elapsed().as_secs_f64();
+        std::thread::sleep(Duration::from_secs(5));
+        println!("{machines:>8} {:>8} {:>7.0} {start:>10.1}", machines * SIGNALS, gateway.process.memory());
+    }
+}
+
 fn run(part: &str, port: &str) {
     let dir = tempfile::tempdir().expect("a directory");
     let begun = Instant::now();
-    let gateway = Gateway::start_as(part, &config(port), dir.path());
+    let gateway = Gateway::start_as(part, &config(port, MACHINES), dir.path());
     println!("{} variables at 10 Hz; start {:.1} s", MACHINES * SIGNALS, begun.elapsed().as_secs_f64());
     println!(
         "{:>11} {:>8} {:>10} {:>7} {:>13} {:>9} {:>8} {:>6}",

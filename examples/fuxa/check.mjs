@@ -28,11 +28,28 @@ async function type(page, name, value) {
     await field.press('Enter');
 }
 
+/** The colour that a lamp has now, as the browser computes it. */
+async function colour(page, name) {
+    return page.locator(`#L-GSE_${name}`).evaluate((shape) => getComputedStyle(shape).fill);
+}
+
+/** Presses the button, and waits until the lamp of what nobody has acknowledged is out. */
+async function acknowledge(page) {
+    const lit = await colour(page, 'unacked');
+    if (lit !== WARNING) throw new Problem(`the lamp of alarms that are not acknowledged is ${lit}, not ${WARNING}`);
+    await page.getByRole('button', { name: 'Acknowledge all' }).click();
+    await eventually('the lamp goes out when alarms are acknowledged', 30, async () => (await colour(page, 'unacked')) !== WARNING || undefined);
+    console.log('acknowledged');
+}
+
 /** Whether the demo says that its slow change is drift now. */
 const drifting = (line) => {
     const state = line.startsWith('{"type":"state"') ? JSON.parse(line) : {};
     return state.phase === 'Slow change' && state.status === 'Drift' ? true : undefined;
 };
+
+// Of `unacked` in screen.mjs.
+const WARNING = 'rgb(242, 183, 5)';
 
 export async function check({ require, address, demo, said, browser, screenshot, directory, fuxa }) {
     const { chromium } = require('playwright-core');
@@ -57,14 +74,15 @@ export async function check({ require, address, demo, said, browser, screenshot,
         await type(page, SETTING, 3);
         await shows(page, `${SETTING}_effective`, (value) => value === '3', 30);
         await shows(page, 'drift_index', (value) => Number(value) >= 0, 120);
+        if (demo) await said(drifting);
         if (screenshot) {
-            if (demo) await said(drifting);
             await shows(page, 'drift_text', (value) => value.startsWith('Drift'), 60);
             // The charts get some of it.
             await page.waitForTimeout(4000);
             await page.screenshot({ path: screenshot });
             console.log(`picture: ${screenshot}`);
         }
+        if (demo) await acknowledge(page);
         if (complaints.length) throw new Problem(`errors in the browser:\n${complaints.join('\n')}`);
     } catch (error) {
         console.error(`FUXA's last lines:\n${fuxa.said.slice(-20).join('\n')}`);

@@ -103,7 +103,6 @@ async fn read_all(session: &opcua::client::Session) -> usize {
 }
 
 pub fn download(runtime: &tokio::runtime::Runtime) {
-    table();
     let dir = tempfile::tempdir().expect("a directory");
     let mut plc = Process::start(&["plc"]);
     // One machine of 500 signals; the registers count, so the numbers compress well: CSV makes the file large.
@@ -139,11 +138,19 @@ pub fn download(runtime: &tokio::runtime::Runtime) {
     });
 }
 
-/// 100,000 rows of 33 signals as a file, without a gateway around it.
-fn table() {
+/// 100,000 rows as files, without a gateway around them: 33 columns, and 33 signals with their features.
+pub fn export(_: &tokio::runtime::Runtime) {
+    table(COLUMNS_OF_33);
+    table(33);
+}
+
+/// Twelve signals and their features are 33 columns with time, machine, row, regime, fault, labels and qualities.
+const COLUMNS_OF_33: usize = 12;
+
+fn table(signals: usize) {
     let dir = tempfile::tempdir().expect("a directory");
     let limits = "[store]\nframe_rows = 200000\nfeature_rows = 200000\ndisk_reserve_mb = 1\n";
-    let text = limits.to_string() + &source("P", "502", 100) + &machine("M", "P", 33, 0, "");
+    let text = limits.to_string() + &source("P", "502", 100) + &machine("M", "P", signals, 0, "");
     let config = Config::parse(&text).unwrap_or_else(|faults| panic!("{faults}"));
     let store = fill(dir.path(), &config, VALUES);
     let exporter = Exporter::new(store, dir.path(), &config);
@@ -168,9 +175,12 @@ fn table() {
         let begun = Instant::now();
         let Export { file, rows, .. } = exporter.run(&order, &Progress::default()).expect("a file");
         let seconds = begun.elapsed().as_secs_f64();
+        let manifest = std::fs::read_to_string(dir.path().join("datasets").join(format!("{file}.json"))).expect("a manifest");
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
+        let columns = manifest["columns"].as_array().map_or(0, Vec::len);
         let bytes = std::fs::metadata(dir.path().join("datasets").join(&*file)).map_or(0, |m| m.len());
         println!(
-            "{rows} rows of 33 signals and features as {}: {seconds:.2} s, half of it rest; {:.1} MB; load {}",
+            "{rows} rows of {columns} columns as {}: {seconds:.2} s; {:.1} MB; load {}",
             format.name(),
             bytes as f64 / 1e6,
             load_average()

@@ -1,4 +1,4 @@
-//! The OPC UA server as clients see it. `cargo bench --bench opcua [-- server-load | server-memory | load | history | download | parameter]`
+//! The OPC UA server as clients see it. `cargo bench --bench opcua [-- server-load | server-memory | load | history | download | export | parameter]`
 //!
 //! ```text
 //! plc (Modbus: each read gives the next number) ─▶ gateway (sources, drivers, store, server) ─▶ clients (async-opcua)
@@ -32,12 +32,13 @@ fn main() {
             runtime.block_on(load::subscribe(endpoint, number(sessions), number(seconds) as u64, security));
         }
         wanted => {
-            let cases: [(&str, Case); 6] = [
+            let cases: [(&str, Case); 7] = [
                 ("server-load", load::of_server),
                 ("server-memory", load::memory_of_server),
                 ("load", load::of_gateway),
                 ("history", files::history),
                 ("download", files::download),
+                ("export", files::export),
                 ("parameter", parameter::run),
             ];
             for (name, case) in cases.iter().filter(|(name, _)| wanted.is_empty() || wanted.contains(name)) {

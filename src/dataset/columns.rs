@@ -7,7 +7,7 @@ use super::Order;
 use super::labels::Label;
 use crate::config::{Conditioning, LabelConfig, MachineConfig, Shape};
 use crate::store::FeatureRow;
-use crate::types::{Channel, Frame, Quality, Timestamp, Value};
+use crate::types::{Frame, Quality, Value};
 
 /// Longest text about channels that are not good, bytes.
 const MAX_QUALITY_TEXT: usize = 200;
@@ -45,48 +45,11 @@ pub(super) enum Values {
     Text(Vec<Option<Arc<str>>>),
 }
 
-impl Values {
-    fn new(kind: Kind, rows: usize) -> Self {
-        match kind {
-            Kind::Time => Self::Time(Vec::with_capacity(rows)),
-            Kind::Count => Self::Count(Vec::with_capacity(rows)),
-            Kind::Number => Self::Number(Vec::with_capacity(rows)),
-            Kind::Flag => Self::Flag(Vec::with_capacity(rows)),
-            Kind::Text => Self::Text(Vec::with_capacity(rows)),
-        }
-    }
-
-    /// What does not fit the column's type is a gap.
-    fn push(&mut self, cell: Cell) {
-        match self {
-            Self::Time(values) => values.push(if let Cell::Time(time) = cell { Some(time.as_nanos()) } else { None }),
-            Self::Count(values) => values.push(if let Cell::Count(count) = cell { Some(count) } else { None }),
-            Self::Number(values) => values.push(if let Cell::Number(x) = cell { Some(x).filter(|x| x.is_finite()) } else { None }),
-            Self::Flag(values) => values.push(if let Cell::Flag(flag) = cell { Some(flag) } else { None }),
-            Self::Text(values) => values.push(match cell {
-                Cell::Text(text) => Some(text),
-                Cell::Number(x) => Some(x.to_string().into()),
-                _ => None,
-            }),
-        }
-    }
-}
-
 /// Some rows, column by column.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Batch {
     pub(super) rows: usize,
     pub(super) columns: Vec<Values>,
-}
-
-#[derive(Clone, Debug)]
-enum Cell {
-    Gap,
-    Time(Timestamp),
-    Count(u64),
-    Number(f64),
-    Flag(bool),
-    Text(Arc<str>),
 }
 
 /// One column.
@@ -124,6 +87,13 @@ pub(super) struct Row<'a> {
     /// `None` where the ring of frames has lost it.
     pub(super) frame: Option<&'a Frame>,
     pub(super) label: Option<&'a Label>,
+}
+
+impl Row<'_> {
+    /// Bad data is a gap.
+    fn channel(&self, channel: usize) -> Option<&Value> {
+        self.frame?.channels.get(channel)?.usable()
+    }
 }
 
 /// The columns of a machine's dataset.
@@ -165,45 +135,42 @@ impl<'a> Layout<'a> {
     }
 
     pub(super) fn batch(&self, rows: &[Row<'_>]) -> Batch {
-        let columns = self.columns.iter().map(|column| {
-            let mut values = Values::new(column.kind, rows.len());
-            rows.iter().for_each(|row| values.push(self.cell(column.source, row)));
-            values
-        });
-        Batch { rows: rows.len(), columns: columns.collect() }
+        Batch { rows: rows.len(), columns: self.columns.iter().map(|column| self.values(column, rows)).collect() }
     }
 
-    fn cell(&self, source: Source, row: &Row<'_>) -> Cell {
-        let number = |values: &[f64], k: usize| values.get(k).copied().map_or(Cell::Gap, Cell::Number);
-        match source {
-            Source::Time => Cell::Time(row.features.time),
-            Source::Machine => Cell::Text(self.order.config.name.clone()),
-            Source::Row => Cell::Count(row.features.row),
-            Source::Regime => Cell::Text(self.order.regime_key.clone()),
-            Source::Channel(k) => row.frame.and_then(|f| f.channels.get(k)).map_or(Cell::Gap, value),
-            Source::Feature(k) => number(&row.features.features, k),
-            Source::Score(k) => number(&row.features.scores, k),
-            Source::Prediction(k) => {
-                let (score, threshold) = (row.features.scores.get(k), self.order.thresholds.get(k));
-                let both = score.zip(threshold).filter(|(score, threshold)| score.is_finite() && threshold.is_finite());
-                both.map_or(Cell::Gap, |(score, threshold)| Cell::Flag(score > threshold))
+    fn values(&self, column: &Column, rows: &[Row<'_>]) -> Values {
+        let features = || rows.iter().map(|row| row.features);
+        let labels = || rows.iter().map(|row| row.label);
+        let same = |text: &Arc<str>| Values::Text(vec![Some(text.clone()); rows.len()]);
+        match column.source {
+            Source::Time => Values::Time(features().map(|row| Some(row.time.as_nanos())).collect()),
+            Source::Machine => same(&self.order.config.name),
+            Source::Row => Values::Count(features().map(|row| Some(row.row)).collect()),
+            Source::Regime => same(&self.order.regime_key),
+            Source::Channel(k) if column.kind == Kind::Text => Values::Text(rows.iter().map(|row| text(row.channel(k)?)).collect()),
+            Source::Channel(k) => numbers(rows.iter().map(|row| row.channel(k)?.number())),
+            Source::Feature(k) => numbers(features().map(|row| row.features.get(k).copied())),
+            Source::Score(k) => numbers(features().map(|row| row.scores.get(k).copied())),
+            Source::Prediction(k) => Values::Flag(features().map(|row| self.prediction(row, k)).collect()),
+            Source::Fault => Values::Flag(features().map(|row| Some(row.flags.fault)).collect()),
+            Source::Label => Values::Count(labels().map(|label| Some(label?.class.into())).collect()),
+            Source::LabelValue => numbers(labels().map(|label| Some(label?.value))),
+            Source::Quality => {
+                let names = QUALITIES.map(Arc::<str>::from);
+                Values::Text(rows.iter().map(|row| names.get(worst(row, self.channels.len())?).cloned()).collect())
             }
-            Source::Fault => Cell::Flag(row.features.flags.fault),
-            Source::Label => row.label.map_or(Cell::Gap, |label| Cell::Count(label.class.into())),
-            Source::LabelValue => row.label.map_or(Cell::Gap, |label| Cell::Number(label.value)),
-            Source::Quality => self.quality(row).map_or(Cell::Gap, |quality| Cell::Text(quality.into())),
-            Source::QualityText => self.quality_text(row).map_or(Cell::Gap, |text| Cell::Text(text.into())),
+            Source::QualityText => Values::Text(rows.iter().map(|row| self.quality_text(row).map(Arc::from)).collect()),
         }
+    }
+
+    fn prediction(&self, row: &FeatureRow, model: usize) -> Option<bool> {
+        let (score, threshold) = (row.scores.get(model)?, self.order.thresholds.get(model)?);
+        (score.is_finite() && threshold.is_finite()).then_some(score > threshold)
     }
 
     /// Of signals and settings; nothing is known without a frame.
     pub(super) fn quality(&self, row: &Row<'_>) -> Option<&'static str> {
-        let channels = row.frame?.channels.iter().take(self.channels.len());
-        Some(match channels.map(|c| rank(c.quality)).max().unwrap_or(0) {
-            0 => "Good",
-            1 => "Uncertain",
-            _ => "Bad",
-        })
+        QUALITIES.get(worst(row, self.channels.len())?).copied()
     }
 
     fn quality_text(&self, row: &Row<'_>) -> Option<String> {
@@ -221,7 +188,10 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn rank(quality: Quality) -> u8 {
+/// By [`rank`].
+const QUALITIES: [&str; 3] = ["Good", "Uncertain", "Bad"];
+
+fn rank(quality: Quality) -> usize {
     match quality {
         Quality::Good => 0,
         Quality::Uncertain(_) => 1,
@@ -229,12 +199,20 @@ fn rank(quality: Quality) -> u8 {
     }
 }
 
-/// Bad data is a gap.
-fn value(channel: &Channel) -> Cell {
-    match channel.usable() {
-        Some(Value::Text(text)) => Cell::Text(text.clone()),
-        Some(other) => other.number().map_or(Cell::Gap, Cell::Number),
-        None => Cell::Gap,
+/// [`rank`] of the worst of the first so many channels.
+fn worst(row: &Row<'_>, channels: usize) -> Option<usize> {
+    Some(row.frame?.channels.iter().take(channels).map(|c| rank(c.quality)).max().unwrap_or(0))
+}
+
+/// What is no number is a gap.
+fn numbers(values: impl Iterator<Item = Option<f64>>) -> Values {
+    Values::Number(values.map(|value| value.filter(|x| x.is_finite())).collect())
+}
+
+fn text(value: &Value) -> Option<Arc<str>> {
+    match value {
+        Value::Text(text) => Some(text.clone()),
+        other => other.number().map(|x| x.to_string().into()),
     }
 }
 

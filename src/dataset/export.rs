@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::background::in_background;
 use super::columns::{Batch, Column, Layout};
 use super::csv_sink::CsvSink;
 use super::labels::Labels;
@@ -20,10 +20,8 @@ use crate::store::Store;
 use crate::types::Timestamp;
 
 const MEGABYTE: u64 = 1_000_000;
-/// Longest rest after a batch.
-const LONGEST_REST: Duration = Duration::from_millis(200);
 
-/// Writes datasets, one batch at a time over all machines, and rests after each as long as it has worked: everything else goes first.
+/// Writes datasets, one batch at a time over all machines, in threads of low priority: everything else goes first.
 pub struct Exporter {
     store: Arc<dyn Store>,
     dir: PathBuf,
@@ -54,6 +52,10 @@ impl Exporter {
     /// # Errors
     /// There are no rows, too little room, the disk or the store fails, or `progress` says stop. Then there is no file.
     pub fn run(&self, order: &Order, progress: &Progress) -> Result<Export, ExportError> {
+        in_background(|| self.export(order, progress))
+    }
+
+    fn export(&self, order: &Order, progress: &Progress) -> Result<Export, ExportError> {
         fs::create_dir_all(&self.dir).map_err(|e| failed(&self.dir, &e))?;
         let sample = self.store.frames(order.machine, range(order), 1)?;
         let layout = Layout::new(order, sample.first().map(|(_, frame)| frame));
@@ -62,7 +64,6 @@ impl Exporter {
         let unnamed = self.dir.join(format!(".{}{}", order.config.name, Part::END));
         let (part, file) = Part::create(unnamed).map_err(|e| failed(&self.dir, &e))?;
         let mut sink = sink(order.format, file, &layout.columns, &self.dir)?;
-        let mut begun = Instant::now();
         let counts = Reader { store: &*self.store, order, layout: &layout, labels: &labels }.read(&mut |batch, counts| {
             if progress.is_stopped() {
                 return Err(ExportError::Stopped);
@@ -70,8 +71,6 @@ impl Exporter {
             self.check_room(0)?;
             self.write(&mut *sink, batch)?;
             progress.set(counts.rows, order.expected);
-            std::thread::sleep(begun.elapsed().min(LONGEST_REST));
-            begun = Instant::now();
             Ok(())
         })?;
         if counts.rows == 0 {

@@ -6,6 +6,7 @@
 //! ```
 //! The same rows give the same bytes: who exported them, and when, stands in the manifest alone. Blocking: for a thread of its own.
 
+mod background;
 mod columns;
 mod csv_sink;
 mod export;

@@ -79,6 +79,9 @@ impl Audit {
 
 /// Keeps what was refused before it reached the owner of the state, who would have kept it.
 pub(super) fn keep(audit: &AuditSender, kind: EventKind) {
+    if let EventKind::Command { path, user, refused: Some(why), .. } | EventKind::Parameter { path, user, refused: Some(why), .. } = &kind {
+        tracing::warn!("refused: {path} by {}: {}", plain(user), plain(why));
+    }
     if let Err(error) = audit.try_send(kind) {
         tracing::warn!("an audit event is lost: {error}");
     }

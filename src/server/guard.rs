@@ -291,10 +291,11 @@ impl NodeManager for Guarded {
             }
         }
         let done = self.inner.call(context, &mut own).await;
-        // Commands tell of their own refusals.
-        let shared = &self.inner.inner().shared;
+        // Commands tell of their own refusals, alarms do not.
+        let GatewayNodes { shared, alarms, .. } = self.inner.inner();
+        let told = |path: &str| shared.methods.contains_key(path) && alarms.alarm_of(path).is_none();
         for call in own.iter().filter(|call| call.status().is_bad() && call.status() != DENIED) {
-            if let Some(path) = self.called_of_type(call).filter(|path| !shared.methods.contains_key(path.as_str())) {
+            if let Some(path) = self.called_of_type(call).filter(|path| !told(path)) {
                 caller.failed(&path, Action::Call, call.status());
             }
         }

@@ -114,7 +114,7 @@ impl GatewayNodes {
 }
 
 /// What somebody wanted to write, as long as an event can bear. An array may be large: only that it is one is said.
-fn said(value: &Variant) -> String {
+pub(super) fn said(value: &Variant) -> String {
     match value {
         Variant::Array(array) => format!("an array of {} values", array.values.len()),
         Variant::ByteString(_) | Variant::XmlElement(_) | Variant::ExtensionObject(_) => "no scalar".into(),

@@ -162,7 +162,7 @@ impl AlarmServer {
 
 impl AlarmServer {
     /// The alarm that a path of a method belongs to.
-    fn alarm_of<'a>(&self, path: &'a str) -> Option<&'a str> {
+    pub(in crate::server) fn alarm_of<'a>(&self, path: &'a str) -> Option<&'a str> {
         let (alarm, method) = path.rsplit_once('.')?;
         (super::methods::condition_audit_type(method).is_some() && self.nodes.alarms.contains(&instance(alarm))).then_some(alarm)
     }

@@ -98,7 +98,7 @@ impl AlarmServer {
         if written.attribute_id != AttributeId::Value {
             return Some(StatusCode::BadNotWritable);
         }
-        if !matches!(written.index_range, NumericRange::None) {
+        if !matches!(written.index_range, NumericRange::None) || written.value.status.is_some_and(|status| !status.is_good()) {
             return Some(StatusCode::BadWriteNotSupported);
         }
         let Some(Variant::UInt16(bits)) = written.value.value else { return Some(StatusCode::BadTypeMismatch) };

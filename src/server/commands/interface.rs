@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::super::access::user_name;
 use super::super::instantiate::{Instantiator, join};
-use super::super::node_manager::{GatewayNodes, instance_path};
+use super::super::node_manager::{GatewayNodes, instance_path, said};
 use super::super::parameter::{Ask, Rejection, Unanswered, ask_owner, check};
 use super::super::publish::{Values, current, now, own};
 use super::super::{INSTANCES, NodeUpdate, ParameterSpec, ServerError};
@@ -153,19 +153,24 @@ pub(in crate::server) async fn write(
     if let Some(spec) = interfaces.inputs.get(path) {
         return Some(keep_input(nodes, context, space, spec, written));
     }
-    let interface = interfaces.requests.get(path)?;
-    if written.index_range.has_range() {
-        return Some(StatusCode::BadWriteNotSupported);
+    let desk = Desk { nodes, context, space, interface: interfaces.requests.get(path)? };
+    Some(match request_code(written) {
+        // Some screens put their button back by themselves.
+        Ok(0) => StatusCode::Good,
+        Ok(code) => desk.request(code).await,
+        Err(rejection) => desk.refuse_malformed(written, &rejection),
+    })
+}
+
+/// The written code, if it is written as a whole, as a UInt16 and with a good status.
+fn request_code(written: &ParsedWriteValue) -> Result<u16, Rejection> {
+    if written.index_range.has_range() || written.value.status.is_some_and(|status| !status.is_good()) {
+        return Err(Rejection::new(StatusCode::BadWriteNotSupported, "only a whole code with a good status can be written"));
     }
-    let Some(Scalar::U16(code)) = written.value.value.as_ref().and_then(|v| to_scalar(v, ScalarKind::U16)) else {
-        return Some(StatusCode::BadTypeMismatch);
-    };
-    // Some screens put their button back by themselves.
-    if code == 0 {
-        return Some(StatusCode::Good);
+    match written.value.value.as_ref().and_then(|v| to_scalar(v, ScalarKind::U16)) {
+        Some(Scalar::U16(code)) => Ok(code),
+        _ => Err(Rejection::new(StatusCode::BadTypeMismatch, "the code has another type: write a UInt16")),
     }
-    let desk = Desk { nodes, context, space, interface };
-    Some(desk.request(code).await)
 }
 
 /// An argument for the next request. A time is taken as it is.
@@ -202,13 +207,32 @@ struct Asker {
 }
 
 impl Desk<'_> {
-    async fn request(&self, code: u16) -> StatusCode {
-        let target = &self.interface.target;
-        let asker = Asker {
+    fn asker(&self) -> Asker {
+        Asker {
             user: user_name(&self.context.token).into(),
             operator: self.text("Command.OperatorName"),
             id: if let Some(Variant::UInt32(id)) = self.value("Command.RequestId") { id } else { 0 },
-        };
+        }
+    }
+
+    /// What was written is no code at all.
+    fn refuse_malformed(&self, written: &ParsedWriteValue, rejection: &Rejection) -> StatusCode {
+        let asker = self.asker();
+        let value = written.value.value.as_ref().map(said).unwrap_or_default();
+        keep_nonsense(
+            self.nodes,
+            &self.interface.target,
+            value.as_str().into(),
+            asker.user.clone(),
+            asker.operator.clone(),
+            &rejection.text,
+        );
+        self.reject(0, &asker, rejection)
+    }
+
+    async fn request(&self, code: u16) -> StatusCode {
+        let target = &self.interface.target;
+        let asker = self.asker();
         let wrong = |text: String| Rejection::new(StatusCode::BadOutOfRange, text);
         let command = match CommandCode::of(code).filter(|c| *c != CommandCode::None) {
             None => Err(wrong(format!("{code} is no command"))),
@@ -217,7 +241,7 @@ impl Desk<'_> {
         let command = match command {
             Ok(command) => command,
             Err(rejection) => {
-                keep_nonsense(self.nodes, target, code, asker.user.clone(), asker.operator.clone(), &rejection.text);
+                keep_nonsense(self.nodes, target, Scalar::U16(code), asker.user.clone(), asker.operator.clone(), &rejection.text);
                 return self.reject(code, &asker, &rejection);
             }
         };

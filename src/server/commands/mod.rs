@@ -150,12 +150,12 @@ fn keep_malformed(nodes: &GatewayNodes, path: &str, info: &MethodInfo, given: &[
 }
 
 /// A request that is no command at all.
-fn keep_nonsense(nodes: &GatewayNodes, target: &str, code: u16, user: Arc<str>, operator: Arc<str>, why: &str) {
+fn keep_nonsense(nodes: &GatewayNodes, target: &str, written: Scalar, user: Arc<str>, operator: Arc<str>, why: &str) {
     let kind = EventKind::Command {
         command: "Request".into(),
         path: format!("{target}.Command.Request").into(),
         via: Via::Variables,
-        arguments: vec![("Request".into(), Scalar::U16(code))],
+        arguments: vec![("Request".into(), written)],
         user,
         operator,
         old: String::new(),

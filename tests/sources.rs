@@ -222,6 +222,7 @@ fn modbus(sim: &Sim, word_order: WordOrder) -> SourceKind {
         word_order,
         max_registers: 125,
         max_gap: 8,
+        pause: Duration::ZERO,
     })
 }
 

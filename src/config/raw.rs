@@ -156,10 +156,12 @@ section! {
         /// Order of the bytes of 32- and 64-bit values: `ABCD` (big endian; Siemens), `CDAB` (words swapped; Beckhoff),
         /// `BADC`, `DCBA`.
         word_order: WordOrder = Default(r#""ABCD""#);
-        /// Registers read in one request at most; 1 to 125. Some devices allow fewer.
+        /// Registers read in one request at most; 1 to 125. What a device allows less is learned.
         max_registers: u16 = Default("125");
         /// Registers between two wanted ones that are read along in one request; 0 to 124.
         max_gap: u16 = Default("8");
+        /// Least time from an answer to the next read request, for a device that must not be asked faster; 0s to 10s.
+        pause: Span = Default(r#""0s""#);
     }
 }
 
@@ -222,7 +224,8 @@ section! {
         name: String = Required(r#""Voltage""#);
         /// The source it is read from; may be left out where there is only one.
         source: String = Example(r#""PLC1""#);
-        /// Where the PLC has it: a symbol path, a NodeId text (`ns=4;s=...`), for Modbus `holding:100`, `input:`, `coil:`, `discrete:`.
+        /// Where the PLC has it: a symbol path, a NodeId text (`ns=4;s=...`), for Modbus `holding:100`, `input:`, `coil:`, `discrete:`
+        /// (zero-based), a bit `holding:100.3`, or as manuals and PLCs have it: `40101`, `DBW20`, `DBX2.3`, `%MW4`.
         /// A member of a structure that the PLC has as one node: `MAIN.stMotor#rCurrent`.
         address: String = Example(r#""GVL_Settings.rVoltage""#);
         /// Column in recorded data. Default: the name.
@@ -238,7 +241,7 @@ section! {
         /// A continuous setting: features are predicted from it, and what it does not explain is watched. Values farther than so much
         /// from every trained one are outside the envelope; greater than 0, in the setting's unit. 4 such settings at most.
         regression: f64 = Example("50.0");
-        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; coils and discrete inputs are always bool.
+        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; bits are always bool.
         register_type: RegisterType = Default(r#""f32""#);
         /// Wanted sampling interval; 1ms to 1h. Default: the source's publishing or poll interval.
         sampling: Span = Example(r#""1s""#);
@@ -278,7 +281,7 @@ section! {
         /// What the monitors and models get. Waveforms: "mean", "rms", "crest", "kurtosis", "peak_to_peak", and frequency bands
         /// (Hz, `name` may be left out); default rms, crest, kurtosis and four bands. Scalars: "value"; an empty list watches nothing.
         features: Vec<RawFeature> = Example(r#"["rms", "kurtosis", { band = [40.0, 60.0], name = "fundamental" }]"#);
-        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; coils and discrete inputs are always bool.
+        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; bits are always bool.
         register_type: RegisterType = Default(r#""f32""#);
         /// Wanted sampling interval; 1ms to 1h. Default: the source's publishing or poll interval.
         sampling: Span = Example(r#""100ms""#);
@@ -364,7 +367,7 @@ section! {
         ignore_values: Vec<LabelValue> = Example("[-1]");
         /// A label belongs to the row so many rows before the one at which it comes; 0 to 100,000.
         delay_rows: u32 = Default("0");
-        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; coils and discrete inputs are always bool.
+        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; bits are always bool.
         register_type: RegisterType = Default(r#""f32""#);
         /// Wanted sampling interval; 1ms to 1h. Default: the source's publishing or poll interval.
         sampling: Span = Example(r#""100ms""#);

@@ -4,7 +4,8 @@ use super::{bounds, join};
 use crate::config::raw::{RawBlock, RawLabel, RawSetting, RawSignal};
 use crate::config::read::{Notes, Span};
 use crate::config::{
-    Conditioning, FaultWhen, LabelConfig, Origin, Plausible, RegisterType, SettingConfig, Shape, SignalConfig, SourceConfig, SourceKind,
+    Conditioning, FaultWhen, LabelConfig, ModbusAddress, Origin, Plausible, RegisterType, SettingConfig, Shape, SignalConfig, SourceConfig,
+    SourceKind,
 };
 
 /// A signal without its features.
@@ -229,9 +230,9 @@ impl RawOrigin<'_> {
         })
     }
 
-    /// Coils and discrete inputs are single bits.
+    /// Coils, discrete inputs and bits of registers are single bits.
     fn register_type(&self, address: &str, source: &SourceConfig, path: &str, notes: &mut Notes<'_>) -> RegisterType {
-        let bit = address.starts_with("coil:") || address.starts_with("discrete:");
+        let bit = is_modbus_bit(address);
         if !(bit && matches!(source.kind, SourceKind::Modbus(_))) {
             return self.register_type.unwrap_or(RegisterType::F32);
         }
@@ -273,13 +274,13 @@ fn check_counter(counter: &str, source: &SourceConfig, path: &str, notes: &mut N
         return counter.to_string();
     }
     let address = check_address(counter, source, path, notes);
-    if address.starts_with("coil:") || address.starts_with("discrete:") {
+    if is_modbus_bit(&address) {
         notes.fault(path, format!("a single bit does not count: `{address}`"), "name a holding or input register".to_string());
     }
     address
 }
 
-/// The address; one of Modbus with its number in decimal.
+/// The address; one of Modbus as table and number in decimal, whatever its notation was.
 pub(super) fn check_address(address: &str, source: &SourceConfig, path: &str, notes: &mut Notes<'_>) -> String {
     let SourceKind::Modbus(_) = source.kind else {
         if address.trim().is_empty() {
@@ -287,17 +288,17 @@ pub(super) fn check_address(address: &str, source: &SourceConfig, path: &str, no
         }
         return address.to_string();
     };
-    let number = |text: &str| match text.strip_prefix("0x") {
-        Some(hex) => u16::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
-    };
-    let parsed = address.split_once(':').and_then(|(table, register)| Some((table.trim(), number(register.trim())?)));
-    match parsed {
-        Some((table @ ("holding" | "input" | "coil" | "discrete"), register)) => format!("{table}:{register}"),
-        _ => {
-            let hint = r#"write "holding:100", "input:", "coil:" or "discrete:" with the zero-based number, 0 to 65535 or 0x0 to 0xFFFF"#;
+    match ModbusAddress::parse(address) {
+        Ok(parsed) => parsed.to_string(),
+        Err(_) => {
+            let hint = r#"write "holding:100" (zero-based, 0 to 65535 or 0x0 to 0xFFFF), "holding:100.3" for a bit, "input:", "coil:", "discrete:", 40101, DBW20, DBX2.3 or %MW4"#;
             notes.fault(path, format!("not a Modbus address: `{address}`"), hint.to_string());
             String::new()
         }
     }
+}
+
+/// A coil, a discrete input or a bit of a register.
+pub(super) fn is_modbus_bit(address: &str) -> bool {
+    ModbusAddress::parse(address).is_ok_and(ModbusAddress::is_bit)
 }

@@ -9,7 +9,7 @@ use crate::config::{ModbusConfig, OpcUaConfig, PasswordFrom, Security, SourceCon
 pub(in crate::config) const OPCUA_KEYS: &[&str] =
     &["security", "user", "namespace", "publishing_interval", "silence", "trust_any_certificate"];
 pub(in crate::config) const MODBUS_KEYS: &[&str] =
-    &["host", "port", "unit", "poll_interval", "timeout", "word_order", "max_registers", "max_gap"];
+    &["host", "port", "unit", "poll_interval", "timeout", "word_order", "max_registers", "max_gap", "pause"];
 
 /// One checked source for each raw one.
 pub(super) fn sources(raw: Vec<RawSource>, notes: &mut Notes<'_>) -> Vec<SourceConfig> {
@@ -100,6 +100,7 @@ fn modbus(raw: RawSource, path: &str, notes: &mut Notes<'_>) -> ModbusConfig {
         timeout: notes.span_within(&join(path, "timeout"), raw.timeout, bounds::TIMEOUT),
         word_order: raw.word_order.unwrap_or(WordOrder::Abcd),
         max_registers: notes.within(&join(path, "max_registers"), raw.max_registers, bounds::MAX_REGISTERS),
+        pause: notes.span_within(&join(path, "pause"), raw.pause, bounds::PAUSE),
         max_gap: notes.within(&join(path, "max_gap"), raw.max_gap, bounds::MAX_GAP),
     }
 }

@@ -87,6 +87,10 @@ fn register_type(address: &str, given: Option<RegisterType>, source: &SourceConf
         let hint = "write into a holding register or a coil".to_string();
         notes.fault(&join(path, "address"), format!("can only be read: `{address}`"), hint);
     }
+    if channel::is_modbus_bit(address) && !address.starts_with("coil:") {
+        let hint = "write into a whole register or a coil: the other bits are the PLC's".to_string();
+        notes.fault(&join(path, "address"), format!("a bit of a register is not written: `{address}`"), hint);
+    }
     if !address.starts_with("coil:") {
         return given.unwrap_or(default);
     }

@@ -10,6 +10,9 @@
 //! the block that is noticed (see `whole`).
 
 mod address;
+mod capacity;
+#[cfg(test)]
+mod device_tests;
 mod plan;
 mod poll;
 mod whole;

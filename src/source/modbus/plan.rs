@@ -53,6 +53,8 @@ pub(super) struct Part {
     pub registers: Range<u32>,
     /// Where they belong in the tag, in registers.
     pub offset: u32,
+    /// Registers of one element.
+    pub width: u32,
 }
 
 impl Request {
@@ -62,13 +64,30 @@ impl Request {
         Some(Self { table, registers: start..end, parts })
     }
 
-    /// Two requests for half of the parts each; `None` where there is only one.
+    /// Whether every register is wanted.
+    pub fn has_no_gaps(&self) -> bool {
+        let reach = |end: u32, part: &Part| (part.registers.start <= end).then(|| end.max(part.registers.end));
+        self.parts.iter().try_fold(self.registers.start, reach).is_some()
+    }
+
+    /// Two requests for half of the parts each, or for half of the elements of a single part; `None` where there is only one.
     pub fn halves(&self) -> Option<(Self, Self)> {
-        if self.parts.len() < 2 {
-            return None;
+        if let [part] = self.parts.as_slice() {
+            let (low, high) = part.halves()?;
+            return Some((Self::of(self.table, vec![low])?, Self::of(self.table, vec![high])?));
         }
         let (low, high) = self.parts.split_at(self.parts.len() / 2);
         Some((Self::of(self.table, low.to_vec())?, Self::of(self.table, high.to_vec())?))
+    }
+}
+
+impl Part {
+    fn halves(&self) -> Option<(Self, Self)> {
+        let width = self.width.max(1);
+        let low = (self.registers.end - self.registers.start) / width / 2 * width;
+        let middle = self.registers.start + low;
+        let high = Self { registers: middle..self.registers.end, offset: self.offset + low, ..self.clone() };
+        (low > 0).then(|| (Self { registers: self.registers.start..middle, ..self.clone() }, high))
     }
 }
 
@@ -104,6 +123,7 @@ fn split(field: &Field, limits: Limits) -> Vec<Part> {
             tag: field.tag,
             registers: start..(start + step).min(field.registers.end),
             offset: start - field.registers.start,
+            width,
         })
         .collect()
 }
@@ -175,6 +195,21 @@ mod tests {
         assert_eq!((low.registers.clone(), high.registers.clone()), (0..2, 4..8));
         assert_eq!(low.halves(), None);
         assert_eq!(high.halves().map(|(a, b)| (a.registers, b.registers)), Some((4..6, 6..8)));
+    }
+
+    #[test]
+    fn a_single_block_is_halved_between_its_elements() {
+        let [request] = plan(&[field(0, 0..6, 2)], LIMITS, &Learned::default()).try_into().unwrap();
+        let (low, high) = request.halves().unwrap();
+        assert_eq!((low.registers.clone(), high.registers.clone(), high.parts[0].offset), (0..2, 2..6, 2));
+        assert_eq!((low.halves(), high.halves().map(|(a, b)| (a.registers, b.registers))), (None, Some((2..4, 4..6))));
+    }
+
+    #[test]
+    fn knows_whether_it_reads_along_what_nobody_wants() {
+        let of = |fields: &[Field]| plan(fields, LIMITS, &Learned::default())[0].has_no_gaps();
+        assert!(of(&[field(0, 0..4, 2), field(1, 2..4, 2), field(2, 4..6, 2)]));
+        assert!(!of(&[field(0, 0..2, 2), field(1, 3..5, 2)]));
     }
 
     #[test]

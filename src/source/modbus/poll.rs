@@ -7,6 +7,7 @@ use tokio_modbus::client::{Client, Context};
 use tokio_modbus::{ExceptionCode, Request as Wire, Response};
 
 use super::address::{self, Table};
+use super::capacity::{Capacity, size};
 use super::plan::{self, Field, Learned, Limits, Request};
 use super::whole::{self, Counters, Outcome};
 use crate::config::{ModbusConfig, RegisterType, Shape};
@@ -53,6 +54,11 @@ pub(super) struct Poller<'a> {
     due_at: Vec<Instant>,
     refused: BTreeMap<usize, Refused>,
     learned: Learned,
+    capacity: Capacity,
+    /// Bits of registers, by tag.
+    bits: BTreeMap<usize, u8>,
+    /// When the last answer came.
+    answered_at: Option<Instant>,
     /// Of blocks that must be of one piece.
     counters: Counters,
 }
@@ -74,7 +80,20 @@ impl<'a> Poller<'a> {
         }
         let periods: Vec<Duration> =
             tags.iter().map(|t| t.sampling.unwrap_or(config.poll_interval).max(Duration::from_millis(1))).collect();
-        Self { config, emitter, fields, due_at: vec![Instant::now(); tags.len()], periods, refused, learned: Learned::default(), counters }
+        let bit_of = |tag: &Tag| address::parse(&tag.address).ok()?.bit;
+        Self {
+            config,
+            emitter,
+            fields,
+            due_at: vec![Instant::now(); tags.len()],
+            periods,
+            refused,
+            learned: Learned::default(),
+            capacity: Capacity::new(config.max_registers),
+            bits: tags.iter().enumerate().filter_map(|(i, tag)| Some((i, bit_of(tag)?))).collect(),
+            answered_at: None,
+            counters,
+        }
     }
 
     /// The shortest period of all tags.
@@ -112,7 +131,8 @@ impl<'a> Poller<'a> {
         self.learned.unreadable = self.refused.keys().filter_map(|&tag| self.fields[tag].as_ref()).map(range_of).collect();
         let wanted: Vec<Field> =
             due.iter().filter(|tag| !self.refused.contains_key(tag)).filter_map(|&tag| self.fields[tag].clone()).collect();
-        let limits = Limits { max_registers: self.config.max_registers, max_gap: self.config.max_gap };
+        self.probe(device, &wanted).await?;
+        let limits = Limits { max_registers: self.capacity.most(), max_gap: self.config.max_gap };
         let mut images: BTreeMap<usize, Vec<Option<u16>>> = wanted.iter().map(|f| (f.tag, vec![None; f.registers.len()])).collect();
         let mut busy = BTreeMap::new();
         let (whole, plain): (Vec<Field>, Vec<Field>) = wanted.into_iter().partition(|f| self.counters.has(f.tag));
@@ -176,7 +196,7 @@ impl<'a> Poller<'a> {
     async fn count(&mut self, device: &mut Context, tag: usize, busy: &mut BTreeMap<usize, Cause>) -> Result<Option<u16>, LinkError> {
         let Some(request) = self.counters.request(tag) else { return Ok(None) };
         let address = self.counters.address(tag);
-        match read(device, &request, self.config.timeout).await? {
+        match self.ask(device, &request).await? {
             Ok(words) => return Ok(words.first().copied()),
             Err(code) => match meaning(code) {
                 Refusal::Isolate { cause, retry } => self.refuse_tag(tag, address, code, cause, retry),
@@ -199,9 +219,15 @@ impl<'a> Poller<'a> {
         busy: &mut BTreeMap<usize, Cause>,
     ) -> Result<(), LinkError> {
         let (mut open, mut cuts, mut all_readable) = (vec![request], Vec::new(), true);
+        // Sizes of what was refused although all of it was wanted, and of what was read.
+        let (mut too_large, mut largest_read) = (None::<u16>, 0);
         while let Some(request) = open.pop() {
-            let code = match read(device, &request, self.config.timeout).await? {
+            if request.parts.iter().all(|part| self.refused.contains_key(&part.tag)) {
+                continue;
+            }
+            let code = match self.ask(device, &request).await? {
                 Ok(words) => {
+                    largest_read = largest_read.max(size(&request));
                     store(&request, &words, images);
                     continue;
                 }
@@ -210,7 +236,9 @@ impl<'a> Poller<'a> {
             match (meaning(code), request.halves()) {
                 (Refusal::Isolate { cause, .. }, Some((low, high))) => {
                     // A failure of the device says nothing of the request.
-                    if cause == Cause::UnknownAddress {
+                    if cause == Cause::UnknownAddress && request.has_no_gaps() {
+                        too_large = Some(too_large.map_or(size(&request), |least| least.min(size(&request))));
+                    } else if cause == Cause::UnknownAddress {
                         cuts.push((high.table, high.registers.start));
                     }
                     open.extend([high, low]);
@@ -231,10 +259,41 @@ impl<'a> Poller<'a> {
             }
         }
         if all_readable {
-            // Each part can be read alone: the fault is a gap between them, or the size of the request.
+            // Each part can be read alone: the fault is the size of the request, or a gap between them.
+            if let Some(too_large) = too_large {
+                self.capacity.refused(too_large, largest_read);
+            }
             self.learned.cuts.extend(cuts);
         }
         Ok(())
+    }
+
+    /// After a connection that failed without any answer: whether the device answers at all, before its silence is blamed on the size.
+    async fn probe(&mut self, device: &mut Context, wanted: &[Field]) -> Result<(), LinkError> {
+        if !self.capacity.must_probe() {
+            return Ok(());
+        }
+        let limits = Limits { max_registers: 1, max_gap: 0 };
+        if let Some(request) = plan::plan(wanted.get(..1).unwrap_or_default(), limits, &self.learned).first() {
+            self.ask(device, request).await?.ok();
+        }
+        Ok(())
+    }
+
+    /// One request, not earlier than the pause allows.
+    async fn ask(&mut self, device: &mut Context, request: &Request) -> Result<Result<Vec<u16>, ExceptionCode>, LinkError> {
+        if let Some(at) = self.answered_at.filter(|_| !self.config.pause.is_zero()) {
+            tokio::time::sleep_until((at + self.config.pause).into()).await;
+        }
+        let answer = read(device, request, self.config.timeout).await;
+        self.answered_at = Some(Instant::now());
+        match &answer {
+            Ok(Ok(_)) => self.capacity.answered(request),
+            Ok(Err(_)) => self.capacity.alive(),
+            Err(LinkError::Timeout(_) | LinkError::Transport(_)) => self.capacity.silent(request),
+            Err(LinkError::Mismatch) => {}
+        }
+        answer
     }
 
     fn refuse(&mut self, request: &Request, code: ExceptionCode, cause: Cause, retry: Duration) {
@@ -259,7 +318,10 @@ impl<'a> Poller<'a> {
                 continue;
             }
             let words: Option<Vec<u16>> = images.remove(&tag).and_then(|words| words.into_iter().collect());
-            let value = words.and_then(|words| value_of(&self.emitter.tags()[tag], self.config, &words));
+            let value = words.and_then(|words| match self.bits.get(&tag) {
+                Some(bit) => words.first().map(|word| Value::Bool(word >> bit & 1 == 1)),
+                None => value_of(&self.emitter.tags()[tag], self.config, &words),
+            });
             let quality = if value.is_some() { Quality::Good } else { Quality::Bad(Cause::NoData) };
             self.emitter.send(tag, Reading { value, quality, source_time: time, receive_time: time });
         }
@@ -273,7 +335,10 @@ fn range_of(field: &Field) -> (Table, std::ops::Range<u32>) {
 /// Where the tag lies; else what is wrong with its address.
 fn field(number: usize, tag: &Tag) -> Result<Field, String> {
     let address = address::parse(&tag.address).map_err(|e| e.to_string())?;
-    if address.table.is_bits() && tag.register_type != RegisterType::Bool {
+    if address.bit.is_some() && tag.shape != Shape::Scalar {
+        return Err(format!("`{}` is one bit of a register and no block: read the registers as u16", tag.address));
+    }
+    if address.is_bit() && tag.register_type != RegisterType::Bool {
         return Err(format!("`{}` is a bit: set its register type to bool", tag.address));
     }
     let width = wire::width(tag.register_type);

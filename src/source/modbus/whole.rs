@@ -37,11 +37,11 @@ impl Counters {
     /// Else what is wrong with the address.
     pub fn add(&mut self, tag: usize, address: &str) -> Result<(), String> {
         let parsed = address::parse(address).map_err(|e| e.to_string())?;
-        if parsed.table.is_bits() {
+        if parsed.is_bit() {
             return Err(format!("`{address}` is a bit and does not count: name a register"));
         }
         let start = u32::from(parsed.start);
-        let part = Part { tag, registers: start..start + 1, offset: 0 };
+        let part = Part { tag, registers: start..start + 1, offset: 0, width: 1 };
         let request = Request { table: parsed.table, registers: start..start + 1, parts: vec![part] };
         self.by_tag.insert(tag, Counter { address: address.into(), request, last: None });
         Ok(())

@@ -143,6 +143,9 @@ fn read(place: Address, tag: &WriteTag) -> Wire<'static> {
 /// The request for one value: nothing but its own coil or registers is touched.
 fn request(tag: &WriteTag, due: Due, order: WordOrder) -> Result<Wire<'static>, String> {
     let place = address::parse(&tag.config.address).map_err(|e| e.to_string())?;
+    if place.bit.is_some() {
+        return Err(format!("a bit of a register is not written: `{}`; write into a whole register or a coil", tag.config.address));
+    }
     let value = tag.config.encode(due.output, target(place, tag)).map_err(|e| e.to_string())?;
     match place.table {
         Table::Coil => Ok(Wire::WriteSingleCoil(place.start, value == Encoded::Bool(true))),

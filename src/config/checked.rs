@@ -159,7 +159,7 @@ pub struct ModbusConfig {
     pub word_order: WordOrder,
     /// Registers read in one request at most; default 125.
     pub max_registers: u16,
-    /// Least time from an answer to the next read request; default 0.
+    /// Least time from an answer to the next request; default 0.
     pub pause: Duration,
     /// Registers between two wanted ones that are read along; default 8.
     pub max_gap: u16,

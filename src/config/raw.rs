@@ -160,7 +160,7 @@ section! {
         max_registers: u16 = Default("125");
         /// Registers between two wanted ones that are read along in one request; 0 to 124.
         max_gap: u16 = Default("8");
-        /// Least time from an answer to the next read request, for a device that must not be asked faster; 0s to 10s.
+        /// Least time from an answer to the next request, for a device that must not be asked faster; 0s to 10s.
         pause: Span = Default(r#""0s""#);
     }
 }

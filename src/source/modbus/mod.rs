@@ -13,6 +13,7 @@ mod address;
 mod capacity;
 #[cfg(test)]
 mod device_tests;
+mod link;
 mod plan;
 mod poll;
 mod whole;
@@ -22,11 +23,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
-use tokio_modbus::client::{Client, Context, tcp};
+use tokio_modbus::client::tcp;
 use tokio_modbus::slave::Slave;
 use tokio_util::sync::CancellationToken;
 
-use self::poll::{LinkError, Poller};
+use self::link::{Device, LinkError};
+use self::poll::Poller;
 use self::write::Writer;
 use super::SourceState;
 use super::backoff::Backoff;
@@ -58,24 +60,24 @@ impl ModbusSource {
         let mut backoff = Backoff::new();
         let mut connected_before = false;
         let mut told = false;
-        let device = format!("{}:{}", self.config.host, self.config.port);
-        self.reporter.set(SourceState::Connecting, &format!("connecting to {device}"));
+        let place = format!("{}:{}", self.config.host, self.config.port);
+        self.reporter.set(SourceState::Connecting, &format!("connecting to {place}"));
         loop {
             let connected = tokio::select! {
                 () = self.stop.cancelled() => return,
                 connected = self.connect() => connected,
             };
             let fault = match connected {
-                Ok(context) => {
+                Ok(device) => {
                     if std::mem::replace(&mut connected_before, true) {
                         self.reporter.reconnected();
                     }
-                    match self.poll(context, (&mut poller, &mut writer), &mut backoff, &mut told).await {
-                        Some(e) => format!("connection to {device} lost: {e}; check device, unit id {} and load", self.config.unit),
+                    match self.poll(device, (&mut poller, &mut writer), &mut backoff, &mut told).await {
+                        Some(e) => format!("connection to {place} lost: {e}; check device, unit id {} and load", self.config.unit),
                         None => return,
                     }
                 }
-                Err(reason) => format!("no connection to {device}: {reason}; check network, host and port"),
+                Err(reason) => format!("no connection to {place}: {reason}; check network, host and port"),
             };
             self.reporter.set(SourceState::Down, &fault);
             if !std::mem::replace(&mut told, true) {
@@ -88,7 +90,7 @@ impl ModbusSource {
         }
     }
 
-    async fn connect(&self) -> Result<Context, String> {
+    async fn connect(&self) -> Result<Device, String> {
         let open = TcpStream::connect((self.config.host.as_str(), self.config.port));
         let stream = match tokio::time::timeout(CONNECT_TIME, open).await {
             Ok(Ok(stream)) => stream,
@@ -96,13 +98,13 @@ impl ModbusSource {
             Err(_) => return Err(format!("nothing within {} s", CONNECT_TIME.as_secs())),
         };
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
-        Ok(tcp::attach_slave(stream, Slave(self.config.unit)))
+        Ok(Device::new(tcp::attach_slave(stream, Slave(self.config.unit)), &self.config))
     }
 
     /// Polls until the connection fails; `None` where the source was stopped. `told`: that there is no connection.
     async fn poll(
         &self,
-        mut device: Context,
+        mut device: Device,
         (poller, writer): (&mut Poller<'_>, &mut Writer),
         backoff: &mut Backoff,
         told: &mut bool,
@@ -147,8 +149,7 @@ impl ModbusSource {
             writer.withdraw(&mut device).await;
         }
         // The answer that is still to come must not be taken for that of the next request: the connection ends with the fault.
-        let closed = tokio::time::timeout(CLOSE_TIME, device.disconnect()).await;
-        if !matches!(closed, Ok(Ok(()))) {
+        if !device.close(CLOSE_TIME).await {
             tracing::debug!("connection not closed cleanly");
         }
         fault

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use tokio_modbus::client::{Client, Context};
 use tokio_modbus::{ExceptionCode, Request as Wire, Response};
 
 use super::address::{self, Table};
 use super::capacity::{Capacity, size};
+use super::link::{Device, LinkError};
 use super::plan::{self, Field, Learned, Limits, Request};
 use super::whole::{self, Counters, Outcome};
 use crate::config::{ModbusConfig, RegisterType, Shape};
@@ -17,24 +17,13 @@ use crate::types::{Cause, Quality, Value};
 use crate::wire::modbus as wire;
 
 const RETRY_UNKNOWN: Duration = Duration::from_secs(30);
-const RETRY_FAILURE: Duration = Duration::from_secs(5);
+const RETRY_FAILURE: Duration = Duration::from_secs(3);
 /// OPC UA's words for what a device may answer.
 const BAD_DEVICE_FAILURE: Cause = Cause::Status(0x808B_0000);
 const BAD_RESOURCE_UNAVAILABLE: Cause = Cause::Status(0x8004_0000);
 
 /// A block that changed at each attempt to read it.
 const BAD_DATA_LOST: Cause = Cause::Status(0x809D_0000);
-
-/// The connection is of no use any more.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LinkError {
-    #[error("no answer within {} ms", .0.as_millis())]
-    Timeout(Duration),
-    #[error("{0}")]
-    Transport(String),
-    #[error("the answer does not fit the request")]
-    Mismatch,
-}
 
 /// A tag that is left out for a while, and why.
 #[derive(Clone, Debug)]
@@ -57,8 +46,6 @@ pub(super) struct Poller<'a> {
     capacity: Capacity,
     /// Bits of registers, by tag.
     bits: BTreeMap<usize, u8>,
-    /// When the last answer came.
-    answered_at: Option<Instant>,
     /// Of blocks that must be of one piece.
     counters: Counters,
 }
@@ -91,7 +78,6 @@ impl<'a> Poller<'a> {
             learned: Learned::default(),
             capacity: Capacity::new(config.max_registers),
             bits: tags.iter().enumerate().filter_map(|(i, tag)| Some((i, bit_of(tag)?))).collect(),
-            answered_at: None,
             counters,
         }
     }
@@ -125,7 +111,7 @@ impl<'a> Poller<'a> {
     }
 
     /// Reads what is due and sends it, all with the same time. Nothing is sent where the connection fails.
-    pub async fn cycle(&mut self, device: &mut Context) -> Result<(), LinkError> {
+    pub async fn cycle(&mut self, device: &mut Device) -> Result<(), LinkError> {
         let mut due = self.take_due();
         self.refused.retain(|tag, refused| !(due.contains(tag) && refused.retry_at.is_some_and(|at| Instant::now() >= at)));
         self.learned.unreadable = self.refused.keys().filter_map(|&tag| self.fields[tag].as_ref()).map(range_of).collect();
@@ -163,7 +149,7 @@ impl<'a> Poller<'a> {
     /// A block that belongs together; false where it is the one that was read last.
     async fn fetch_whole(
         &mut self,
-        device: &mut Context,
+        device: &mut Device,
         field: Field,
         limits: Limits,
         images: &mut BTreeMap<usize, Vec<Option<u16>>>,
@@ -193,7 +179,7 @@ impl<'a> Poller<'a> {
     }
 
     /// The counter of a block; `None` where the device does not give it, which is noted.
-    async fn count(&mut self, device: &mut Context, tag: usize, busy: &mut BTreeMap<usize, Cause>) -> Result<Option<u16>, LinkError> {
+    async fn count(&mut self, device: &mut Device, tag: usize, busy: &mut BTreeMap<usize, Cause>) -> Result<Option<u16>, LinkError> {
         let Some(request) = self.counters.request(tag) else { return Ok(None) };
         let address = self.counters.address(tag);
         match self.ask(device, &request).await? {
@@ -213,7 +199,7 @@ impl<'a> Poller<'a> {
     /// One request of the plan; where the device refuses it, its halves, down to single tags.
     async fn fetch(
         &mut self,
-        device: &mut Context,
+        device: &mut Device,
         request: Request,
         images: &mut BTreeMap<usize, Vec<Option<u16>>>,
         busy: &mut BTreeMap<usize, Cause>,
@@ -269,7 +255,7 @@ impl<'a> Poller<'a> {
     }
 
     /// After a connection that failed without any answer: whether the device answers at all, before its silence is blamed on the size.
-    async fn probe(&mut self, device: &mut Context, wanted: &[Field]) -> Result<(), LinkError> {
+    async fn probe(&mut self, device: &mut Device, wanted: &[Field]) -> Result<(), LinkError> {
         if !self.capacity.must_probe() {
             return Ok(());
         }
@@ -280,13 +266,9 @@ impl<'a> Poller<'a> {
         Ok(())
     }
 
-    /// One request, not earlier than the pause allows.
-    async fn ask(&mut self, device: &mut Context, request: &Request) -> Result<Result<Vec<u16>, ExceptionCode>, LinkError> {
-        if let Some(at) = self.answered_at.filter(|_| !self.config.pause.is_zero()) {
-            tokio::time::sleep_until((at + self.config.pause).into()).await;
-        }
-        let answer = read(device, request, self.config.timeout).await;
-        self.answered_at = Some(Instant::now());
+    /// One request; what its answer says of the device is kept.
+    async fn ask(&mut self, device: &mut Device, request: &Request) -> Result<Result<Vec<u16>, ExceptionCode>, LinkError> {
+        let answer = read(device, request).await;
         match &answer {
             Ok(Ok(_)) => self.capacity.answered(request),
             Ok(Err(_)) => self.capacity.alive(),
@@ -381,7 +363,7 @@ fn meaning(code: ExceptionCode) -> Refusal {
 }
 
 /// The registers, or bits as 0 and 1; or what the device objects.
-async fn read(device: &mut Context, request: &Request, timeout: Duration) -> Result<Result<Vec<u16>, ExceptionCode>, LinkError> {
+async fn read(device: &mut Device, request: &Request) -> Result<Result<Vec<u16>, ExceptionCode>, LinkError> {
     let narrow = |n: u32| u16::try_from(n).map_err(|_| LinkError::Mismatch);
     let count = request.registers.len();
     let (start, quantity) = (narrow(request.registers.start)?, narrow(request.registers.end - request.registers.start)?);
@@ -391,8 +373,7 @@ async fn read(device: &mut Context, request: &Request, timeout: Duration) -> Res
         Table::Coil => Wire::ReadCoils(start, quantity),
         Table::Discrete => Wire::ReadDiscreteInputs(start, quantity),
     };
-    let answer = tokio::time::timeout(timeout, device.call(wire)).await.map_err(|_| LinkError::Timeout(timeout))?;
-    let response = match answer.map_err(|e| LinkError::Transport(e.to_string()))? {
+    let response = match device.call(wire).await? {
         Ok(response) => response,
         Err(code) => return Ok(Err(code)),
     };

@@ -156,7 +156,7 @@ mod tests {
         config: ModbusConfig,
         emitter: Emitter,
         samples: mpsc::Receiver<Sample>,
-        device: tokio_modbus::client::Context,
+        device: super::super::link::Device,
         _server: tokio::task::JoinHandle<()>,
     }
 
@@ -183,7 +183,8 @@ mod tests {
             let (sender, samples) = mpsc::channel(100);
             let emitter = Emitter::new(vec![tag].into(), SampleSender::new(vec![sender]));
             let stream = TcpStream::connect(address).await.unwrap();
-            Self { plc, config, emitter, samples, device: tcp::attach_slave(stream, Slave(1)), _server: server }
+            let device = super::super::link::Device::new(tcp::attach_slave(stream, Slave(1)), &config);
+            Self { plc, config, emitter, samples, device, _server: server }
         }
 
         fn change(&self, times: usize) {

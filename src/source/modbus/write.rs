@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::Interval;
-use tokio_modbus::client::{Client, Context};
-use tokio_modbus::{ExceptionCode, Request as Wire, Response};
+use tokio_modbus::{ExceptionCode, Request as Wire};
 
 use super::address::{self, Address, Table};
-use super::poll::LinkError;
+use super::link::{Device, LinkError};
 use crate::config::{ModbusConfig, RegisterType, WordOrder};
 use crate::source::write::{Due, Ledger, Outbox, WriteTag, WriteTrial};
 use crate::types::{Encoded, NumberType};
@@ -21,14 +20,13 @@ const WITHDRAW_TIME: Duration = Duration::from_secs(1);
 /// Writes what the outbox offers. Outlives connections.
 pub(super) struct Writer {
     ledger: Ledger,
-    timeout: Duration,
     word_order: WordOrder,
     looked: Option<Instant>,
 }
 
 impl Writer {
     pub fn new(outbox: Outbox, config: &ModbusConfig) -> Self {
-        Self { ledger: Ledger::new(outbox), timeout: config.timeout, word_order: config.word_order, looked: None }
+        Self { ledger: Ledger::new(outbox), word_order: config.word_order, looked: None }
     }
 
     /// For the status: what is not written, and why.
@@ -41,7 +39,7 @@ impl Writer {
     }
 
     /// After a new connection everything is written anew; on trial the places are read instead.
-    pub async fn begin(&mut self, device: &mut Context) -> Result<(), LinkError> {
+    pub async fn begin(&mut self, device: &mut Device) -> Result<(), LinkError> {
         self.ledger.begin();
         self.looked = None;
         if self.ledger.outbox().trial.is_some() {
@@ -51,7 +49,7 @@ impl Writer {
     }
 
     /// Waits for the next poll and writes meanwhile what is due.
-    pub async fn until(&mut self, poll: &mut Interval, device: &mut Context) -> Result<(), LinkError> {
+    pub async fn until(&mut self, poll: &mut Interval, device: &mut Device) -> Result<(), LinkError> {
         if self.is_idle() || self.ledger.outbox().trial.is_some() {
             poll.tick().await;
             return Ok(());
@@ -71,7 +69,7 @@ impl Writer {
     }
 
     /// Withdraws what the device holds: writes it once as not known.
-    pub async fn withdraw(&mut self, device: &mut Context) {
+    pub async fn withdraw(&mut self, device: &mut Device) {
         let due = self.ledger.to_withdraw();
         if due.is_empty() {
             return;
@@ -86,7 +84,7 @@ impl Writer {
         !self.ledger.to_withdraw().is_empty()
     }
 
-    async fn send(&mut self, device: &mut Context, due: Vec<Due>) -> Result<(), LinkError> {
+    async fn send(&mut self, device: &mut Device, due: Vec<Due>) -> Result<(), LinkError> {
         let writes = self.ledger.writes();
         for due in due {
             let request = match request(&writes[due.write], due, self.word_order) {
@@ -96,7 +94,7 @@ impl Writer {
                     continue;
                 }
             };
-            match call(device, request, self.timeout).await {
+            match device.call(request).await {
                 Ok(Ok(_)) => self.ledger.taken(due, Instant::now()),
                 Ok(Err(code)) => self.ledger.refused(due.write, explain(code), Instant::now()),
                 Err(e) => {
@@ -109,13 +107,13 @@ impl Writer {
         Ok(())
     }
 
-    async fn try_all(&mut self, device: &mut Context) -> Result<(), LinkError> {
+    async fn try_all(&mut self, device: &mut Device) -> Result<(), LinkError> {
         let outbox = self.ledger.outbox().clone();
         for (write, tag) in outbox.writes.iter().enumerate() {
             let seen = match address::parse(&tag.config.address) {
                 Err(e) => WriteTrial { fault: Some(e.to_string()), ..WriteTrial::default() },
                 Ok(place) => {
-                    let fault = call(device, read(place, tag), self.timeout).await?.err().map(explain);
+                    let fault = device.call(read(place, tag)).await?.err().map(explain);
                     WriteTrial { data_type: target(place, tag).name().into(), writable: None, fault }
                 }
             };
@@ -185,11 +183,6 @@ fn registers(value: Encoded, kind: RegisterType, order: WordOrder) -> Vec<u16> {
         words.iter_mut().for_each(|word| *word = word.swap_bytes());
     }
     words
-}
-
-async fn call(device: &mut Context, request: Wire<'static>, timeout: Duration) -> Result<Result<Response, ExceptionCode>, LinkError> {
-    let answer = tokio::time::timeout(timeout, device.call(request)).await.map_err(|_| LinkError::Timeout(timeout))?;
-    answer.map_err(|e| LinkError::Transport(e.to_string()))
 }
 
 /// An exception in words, with what to do.

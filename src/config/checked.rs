@@ -529,6 +529,8 @@ pub struct BufferConfig {
     pub rows_before: u32,
     /// How an export is written that names no format; default Parquet.
     pub export_format: ExportFormat,
+    /// Whether a ready buffer is exported by itself; default yes.
+    pub auto_export: bool,
 }
 
 /// What kind of file an export is.

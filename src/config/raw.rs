@@ -489,6 +489,8 @@ section! {
         rows_before: u32 = Default("200");
         /// How an export is written that names no format: `parquet` or `csv`.
         export_format: ExportFormat = Default(r#""parquet""#);
+        /// Whether a buffer that is ready is exported by itself, into the folder of datasets.
+        auto_export: bool = Default("true");
     }
 }
 

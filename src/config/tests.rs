@@ -140,7 +140,10 @@ fn features_models_and_monitors_are_read() {
     let monitor = &machine.data_drift;
     assert_eq!((monitor.enabled, monitor.window_rows, monitor.hop, monitor.consecutive_limit), (true, 100, 20, 3));
     assert_eq!(monitor.tests[0], TestConfig { metric: Metric::KolmogorovSmirnov.into(), threshold: Some(0.001) });
-    assert_eq!(machine.buffers, BufferConfig { target_rows: 500, rows_before: 200, export_format: ExportFormat::Parquet });
+    assert_eq!(
+        machine.buffers,
+        BufferConfig { target_rows: 500, rows_before: 200, export_format: ExportFormat::Parquet, auto_export: true }
+    );
 }
 
 #[test]

@@ -53,6 +53,7 @@ enum Parameter {
     AutoLearnNewRegime,
     TargetRows,
     ExportFormat,
+    AutoExport,
     /// Of the check with this index.
     CheckLimit(usize),
     ReportInterval,
@@ -201,6 +202,16 @@ pub fn tunables(machine: &MachineConfig) -> Vec<Tunable> {
         format.allowed = &FORMATS;
         format.kept_as = format!("{name}.Buffers.B01.ExportFormat").into();
         list.push(format);
+        let mut auto = Tunable::new(
+            format!("{name}.Buffers.B{slot:02}.AutoExport"),
+            Parameter::AutoExport,
+            ScalarKind::Bool,
+            None,
+            "",
+            "A buffer that is ready is exported by itself; one value for all slots",
+        );
+        auto.kept_as = format!("{name}.Buffers.B01.AutoExport").into();
+        list.push(auto);
         let mut target = rows(
             format!("{name}.Buffers.B{slot:02}.TargetRows"),
             Parameter::TargetRows,
@@ -260,6 +271,7 @@ impl Tunable {
             }),
             Parameter::ReportInterval => Scalar::F64(machine.report.interval.map_or(0.0, |i| i.as_secs_f64() / HOUR)),
             Parameter::ExportFormat => machine.buffers.export_format.name().into(),
+            Parameter::AutoExport => Scalar::Bool(machine.buffers.auto_export),
             Parameter::LatencyBudget(model) => Scalar::F64(machine.models[model].latency_budget.map_or(0.0, |b| b.as_secs_f64() * 1e3)),
             Parameter::ScoreThreshold(model) => Scalar::F64(machine.models[model].score_threshold.unwrap_or(0.0)),
             Parameter::ConfirmationTimeout(model) => Scalar::F64(machine.models[model].confirmation_timeout.as_secs_f64()),
@@ -294,6 +306,7 @@ impl Tunable {
                 machine.report.interval = (*v > 0.0).then(|| Duration::from_secs_f64(*v * HOUR));
             }
             (Parameter::ExportFormat, Scalar::Text(v)) => machine.buffers.export_format = ExportFormat::of(v).unwrap_or_default(),
+            (Parameter::AutoExport, Scalar::Bool(v)) => machine.buffers.auto_export = *v,
             (Parameter::LatencyBudget(model), Scalar::F64(v)) => {
                 machine.models[model].latency_budget = (*v > 0.0).then(|| Duration::from_secs_f64(*v / 1e3));
             }

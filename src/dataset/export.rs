@@ -123,7 +123,13 @@ impl Exporter {
 
 fn export(order: &Order, file: String, written: Written, counts: &Counts) -> Export {
     let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    Export { file: file.into(), rows: count(counts.rows), hash: written.hash.into(), gone: count(manifest::lost(order, counts)) }
+    Export {
+        file: file.into(),
+        rows: count(counts.rows),
+        labelled: count(counts.labelled),
+        hash: written.hash.into(),
+        gone: count(manifest::lost(order, counts)),
+    }
 }
 
 fn sink(format: Format, file: File, columns: &[Column], dir: &Path) -> Result<Box<dyn Sink>, ExportError> {

@@ -94,6 +94,8 @@ pub struct Export {
     /// Name in [`FOLDER`].
     pub file: Arc<str>,
     pub rows: u32,
+    /// Rows of which somebody has said the truth.
+    pub labelled: u32,
     /// SHA-256 of the file, hex.
     pub hash: Arc<str>,
     /// Rows that the buffer has counted and the store has not any more.

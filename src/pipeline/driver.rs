@@ -197,6 +197,7 @@ impl Running {
                     self.frames();
                     self.reports.start_if_due(&self.d.core, wall_clock());
                     self.roll_back_if_overdue().await;
+                    self.export_by_itself().await;
                     self.publish();
                     self.show_progress();
                     self.save_if_due();

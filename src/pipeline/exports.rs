@@ -1,6 +1,7 @@
 //! The export of a buffer that is under way; one at a time a machine.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::task::JoinHandle;
 
@@ -12,6 +13,8 @@ use crate::types::Via;
 pub struct Exports {
     exporter: Arc<Exporter>,
     running: Option<Running>,
+    /// Data sets that were exported without being asked, and when each may be tried again.
+    tried: Vec<(Arc<str>, Instant)>,
 }
 
 struct Running {
@@ -38,12 +41,23 @@ pub struct Ended {
 
 impl Exports {
     pub fn new(exporter: Arc<Exporter>) -> Self {
-        Self { exporter, running: None }
+        Self { exporter, running: None, tried: Vec::new() }
     }
 
     /// The slot that is being exported.
     pub fn slot(&self) -> Option<usize> {
         self.running.as_ref().map(|r| r.started.slot)
+    }
+
+    /// Whether a data set may be exported without being asked: it was not tried yet, or some time ago.
+    pub fn is_due(&self, dataset: &str, now: Instant) -> bool {
+        self.tried.iter().all(|(id, again)| **id != *dataset || *again <= now)
+    }
+
+    /// It is tried now, and not before `again` once more.
+    pub fn tried(&mut self, dataset: &Arc<str>, now: Instant, again: Instant) {
+        self.tried.retain(|(id, again)| *again > now && id != dataset);
+        self.tried.push((dataset.clone(), again));
     }
 
     /// Starts on a thread for blocking work. There must be none under way.

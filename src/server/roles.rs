@@ -76,7 +76,7 @@ const TABLE: &[Rule] = &[
     rule("*.Drift.Rebaseline|RestoreBaseline", &[Call], ENGINEER),
     rule("*.Models.*.Inference.ScoreThreshold|LatencyBudget", &[Write], ENGINEER),
     rule("*.Models.*.ConfirmModel|RollbackModel", &[Call], ENGINEER),
-    rule("*.Buffers.*.TargetRows|ExportFormat", &[Write], ENGINEER),
+    rule("*.Buffers.*.TargetRows|ExportFormat|AutoExport", &[Write], ENGINEER),
     rule("*.Buffers.*.StartCollecting|ExportBuffer|ReleaseBuffer", &[Call], ENGINEER),
     rule("*.Checks.*.Limit", &[Write], ENGINEER),
     rule("*.Report.Interval", &[Write], ENGINEER),

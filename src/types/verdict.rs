@@ -331,6 +331,9 @@ pub struct ExportReport {
     pub rows: u32,
     /// SHA-256, hex.
     pub hash: Arc<str>,
+    /// Rows with a label. Not kept with the state: `None` after a restart, until the next export.
+    #[serde(skip)]
+    pub labelled: Option<u32>,
 }
 
 /// One named check: the worst of its last looks, one a regime.

@@ -50,6 +50,7 @@ def offered(client, code):
 @pytest.fixture
 def client(learned):
     with learned.client() as client:
+        write(client, "Motor1.Buffers.B01.AutoExport", False, ua.VariantType.Boolean)
         yield client
 
 

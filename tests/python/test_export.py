@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import pytest
 from asyncua import ua
-from gateway import Gateway, eventually, read
+from gateway import Gateway, eventually, read, write
 from test_commands import COMMAND, DONE, KEY, REJECTED, call, offered, refused, request, text
 from test_files import download
 
@@ -21,7 +21,13 @@ SPEED = 20
 @pytest.fixture
 def client(learned):
     with learned.client() as client:
+        by_itself(client, False)
         yield client
+
+
+def by_itself(client, wanted):
+    """Whether buffers that are ready are exported without being asked."""
+    write(client, "Motor1.Buffers.B01.AutoExport", wanted, ua.VariantType.Boolean)
 
 
 def collected(client, buffer):
@@ -89,6 +95,25 @@ def test_the_same_by_variables_and_again_in_another_format(client):
     eventually(lambda: not offered(client, EXPORT), 60, "nothing to export is left")
     refused(ua.StatusCodes.BadInvalidState, lambda: request(client, EXPORT, dataset))
     assert read(client, f"{COMMAND}.State") == REJECTED
+
+
+def test_a_ready_buffer_is_exported_by_itself(learned, client):
+    buffer = "Motor1.Buffers.B02"
+    dataset = collected(client, buffer)
+    assert read(client, f"{buffer}.LastExportFile") in ("", None)
+    by_itself(client, True)
+    assert [read(client, f"Motor1.Buffers.B0{k}.AutoExport") for k in (1, 2, 3, 4)] == [True] * 4
+    eventually(lambda: read(client, f"{buffer}.State") == EXPORTED, 60, "Exported without being asked")
+    name = read(client, f"{buffer}.LastExportFile")
+    assert name.startswith(dataset) and read(client, f"{buffer}.LabelledRows") == 0
+    manifest = json.loads((learned.data_dir / "datasets" / f"{name}.json").read_text())
+    assert (manifest["rows"], manifest["exported_by"]) == (ROWS, "AutoExport")
+    call(client, f"{buffer}.ReleaseBuffer", text(dataset), text(""))
+    # The next data set of the same slot does not wait for anything.
+    call(client, f"{buffer}.StartCollecting", text(KEY), ua.Variant(30, ua.VariantType.UInt32), text("again"))
+    eventually(lambda: read(client, f"{buffer}.State") == EXPORTED, 60, "exported again")
+    assert read(client, f"{buffer}.LastExportRows") == 30
+    call(client, f"{buffer}.ReleaseBuffer", text(read(client, f"{buffer}.DatasetId")), text(""))
 
 
 def test_what_cannot_be_exported_is_refused_and_nothing_is_lost(client):

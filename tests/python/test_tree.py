@@ -20,7 +20,7 @@ EMPTY = {
     r"Motor1\.Drift\.Features\.\w+\.Since": "this feature does not drift",
     r"Motor1\.Buffers\.B0[1-4]\.(CollectingSince|OldestRow|NewestRow)": "an empty buffer; which one is filled is up to the story",
     r"Motor1\.Buffers\.B0[1-4]\.(LastExportTime|LastExportRows)": "a buffer without an export",
-    r"Motor1\.Buffers\.B0[1-4]\.LabelledRows": "labels are joined to rows when a dataset is made; the dataset says how many",
+    r"Motor1\.Buffers\.B0[1-4]\.LabelledRows": "labels are joined to rows by an export, and there was none",
     r"Motor1\.Models\.Stator\.(Candidate|Fallback)\.(CreatedTime|TrainedFrom|TrainedTo|ActivatedTime)": "a slot without a model",
     r"Motor1\.Models\.Stator\.Inference\.(Score|PredictionClass)": "the present row is not judged: the story goes on",
     r"Motor1\.Regimes\.EnvelopeDistance": "the same",

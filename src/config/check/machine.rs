@@ -256,7 +256,12 @@ fn buffers(raw: &mut RawMachine, machine: &str, store: &StoreConfig, notes: &mut
         let hint = format!("store.feature_rows is {}: raise it, or lower these", store.feature_rows);
         notes.fault(&join(&path, "target_rows"), message, hint);
     }
-    BufferConfig { target_rows, rows_before, export_format: raw.export_format.unwrap_or_default() }
+    BufferConfig {
+        target_rows,
+        rows_before,
+        export_format: raw.export_format.unwrap_or_default(),
+        auto_export: raw.auto_export.unwrap_or(true),
+    }
 }
 
 /// Node ids are texts of limited length: panels cut longer ones.

@@ -26,12 +26,16 @@ fn the_list_has_a_node_for_each_parameter() {
     let mut paths: Vec<&str> = list.iter().map(|t| &*t.path).collect();
     paths.sort_unstable();
     let expected = [
+        "Motor1.Buffers.B01.AutoExport",
         "Motor1.Buffers.B01.ExportFormat",
         "Motor1.Buffers.B01.TargetRows",
+        "Motor1.Buffers.B02.AutoExport",
         "Motor1.Buffers.B02.ExportFormat",
         "Motor1.Buffers.B02.TargetRows",
+        "Motor1.Buffers.B03.AutoExport",
         "Motor1.Buffers.B03.ExportFormat",
         "Motor1.Buffers.B03.TargetRows",
+        "Motor1.Buffers.B04.AutoExport",
         "Motor1.Buffers.B04.ExportFormat",
         "Motor1.Buffers.B04.TargetRows",
         "Motor1.Drift.DataDrift.Budget",

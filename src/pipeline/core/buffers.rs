@@ -312,6 +312,12 @@ impl Buffers {
         true
     }
 
+    /// Slots that are ready and not exported yet, with their data sets.
+    pub fn unexported(&self) -> impl Iterator<Item = (usize, Arc<str>)> + '_ {
+        let waits = |s: &Slot| s.state == BufferState::Ready && s.extra.export.is_none();
+        self.slots.iter().enumerate().filter(move |(_, s)| waits(s)).map(|(k, s)| (k, s.dataset_id.clone()))
+    }
+
     /// After a restart: no file is being written.
     pub fn forget_exports(&mut self) {
         for s in self.slots.iter_mut().filter(|s| s.state == BufferState::Exporting) {
@@ -440,16 +446,20 @@ mod tests {
     fn an_export_goes_on_or_back() {
         let mut b = buffers(2, 2);
         assert!(!b.start_export(0), "nothing to write");
+        assert_eq!(b.unexported().count(), 0);
         run(&mut b, &[Warning, Warning]);
         let id = b.reports()[0].dataset_id.clone();
+        assert_eq!(b.unexported().collect::<Vec<_>>(), [(0, id.clone())]);
         let states = |b: &Buffers| (b.slots[0].state, b.reports()[0].trouble.to_string());
         assert!(b.start_export(0) && !b.start_export(0) && !b.release(0) && !b.acknowledge(0, &"eva".into()));
         assert!(b.end_export(0, &id, Err("disk full".into())));
         assert_eq!(states(&b), (BufferState::Ready, "disk full".into()), "nothing is lost");
+        assert_eq!(b.unexported().count(), 1, "to be tried again");
         assert!(b.start_export(0));
         let export = ExportReport { file: "f".into(), rows: 2, ..ExportReport::default() };
         assert!(b.end_export(0, &id, Ok(export)));
         assert_eq!(states(&b), (BufferState::Exported, String::new()));
+        assert_eq!(b.unexported().count(), 0, "once is enough");
         // Again, and the gateway ends meanwhile.
         assert!(b.start_export(0));
         b.forget_exports();

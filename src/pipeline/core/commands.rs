@@ -416,6 +416,11 @@ impl MachineCore {
         self.buffer_event(slot).filter(|_| known)
     }
 
+    /// Slots that are ready and not exported yet, with their data sets.
+    pub fn unexported(&self) -> impl Iterator<Item = (usize, Arc<str>)> + '_ {
+        self.buffers.unexported()
+    }
+
     /// After a restart: no file is being written.
     pub fn forget_exports(&mut self) {
         self.buffers.forget_exports();

@@ -1,7 +1,9 @@
 //! Exporting a buffer: its state first, then a thread that writes the file, then the answer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
 
 use super::commands::{audit, not_stored};
 use super::{Running, wall_clock};
@@ -12,6 +14,8 @@ use crate::types::{Answer, BufferReport, Command, ExportReport, Quality, Refusal
 
 /// Clients' times are in steps of 100 ns: the row of the last one is meant.
 const TICK: Duration = Duration::from_nanos(99);
+/// Between two tries to export the same slot without being asked.
+const RETRY: Duration = Duration::from_secs(600);
 
 impl Running {
     /// Starts the export, or refuses it; the answer comes with the file.
@@ -24,6 +28,23 @@ impl Running {
             }
             Err(refusal) => self.answer(request, Err(refusal)),
         }
+    }
+
+    /// Exports a buffer that is ready, where that is wanted and none is under way. One that failed is tried again after
+    /// [`RETRY`].
+    pub(super) async fn export_by_itself(&mut self) {
+        if !self.d.core.config().buffers.auto_export || self.exports.slot().is_some() {
+            return;
+        }
+        let now = Instant::now();
+        let Some((slot, dataset)) = self.d.core.unexported().find(|(_, dataset)| self.exports.is_due(dataset, now)) else { return };
+        self.exports.tried(&dataset, now, now + RETRY);
+        let (slot, never) = (u16::try_from(slot).ok(), Timestamp::EPOCH);
+        let command = Command::ExportBuffer { slot, dataset, format: "".into(), from: never, to: never };
+        // Nobody waits for the answer: its event is kept, and the slot's text says it.
+        let (reply, _) = oneshot::channel();
+        let (target, user) = (self.d.from_file.name.clone(), "AutoExport".into());
+        self.export(CommandRequest { target, command, user, operator: "".into(), via: Via::Program, reply }).await;
     }
 
     async fn start_export(&mut self, request: &CommandRequest) -> Result<(usize, Order), Refusal> {
@@ -88,7 +109,13 @@ impl Running {
     /// The export has ended: the new state, stored; then the answer.
     pub(super) async fn exported(&mut self, ended: Ended) {
         let Ended { started: Started { request, slot, dataset }, result, empty } = ended;
-        let report = |e: &Export| ExportReport { time: wall_clock(), file: e.file.clone(), rows: e.rows, hash: e.hash.clone() };
+        let report = |e: &Export| ExportReport {
+            time: wall_clock(),
+            file: e.file.clone(),
+            rows: e.rows,
+            hash: e.hash.clone(),
+            labelled: Some(e.labelled),
+        };
         let outcome = result.as_ref().map(report).map_err(|why| Arc::from(why.as_str()));
         let event = self.d.core.end_export(slot, &dataset, outcome);
         self.save().await;
@@ -130,7 +157,7 @@ impl Running {
 }
 
 fn done(export: &Export) -> Answer {
-    let Export { file, rows, hash, gone } = export;
+    let Export { file, rows, hash, gone, .. } = export;
     let gone = if *gone > 0 { format!("; {gone} more are not stored any more") } else { String::new() };
     Answer {
         outputs: vec![Scalar::Text(file.clone()), Scalar::U32(*rows), Scalar::Text(hash.clone())],

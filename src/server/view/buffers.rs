@@ -40,6 +40,7 @@ pub(super) fn show(w: &mut Walk<'_>, m: &str, verdict: &Verdict) {
         w.moment(|| b("LastExportTime"), export.map_or(Timestamp::EPOCH, |e| e.time));
         w.words(|| b("LastExportFile"), export.map_or("", |e| &e.file));
         w.maybe(|| b("LastExportRows"), export.map(|e| Scalar::U32(e.rows)));
+        w.maybe(|| b("LabelledRows"), export.and_then(|e| e.labelled).map(Scalar::U32));
         w.words(|| b("LastExportHash"), export.map_or("", |e| &e.hash));
     }
 }

@@ -16,7 +16,7 @@ WATCHED = [STATUS, REGIME, TRUSTED, FAULT, BUFFER]
 
 NOT_EVALUATED, LEARNING, OK, WARNING, DRIFT = range(5)
 MONITORING, OUT_OF_ENVELOPE = 2, 3
-IDLE, COLLECTING, READY = range(3)
+IDLE, COLLECTING, EXPORTED = 0, 1, 4
 
 SPEED = 20
 # From the PLC's change of a phase to the panel, with all that lies between; also what a busy test machine adds.
@@ -154,9 +154,9 @@ def test_spikes_and_everything_before_are_neither_drift_nor_fault(story):
     assert story.values(FAULT, begin, end) <= {False, None}
 
 
-def test_a_slow_change_is_drift_and_fills_a_buffer(story):
+def test_a_slow_change_is_drift_and_its_data_is_exported(story):
     story.reaches("Slow change", (STATUS, OK), (STATUS, WARNING), (STATUS, DRIFT))
-    story.reaches("Slow change", (BUFFER, COLLECTING), (BUFFER, READY))
+    story.reaches("Slow change", (BUFFER, COLLECTING), (BUFFER, EXPORTED))
     begin, end = story.span("Slow change")
     drift = story.first(STATUS, DRIFT, begin, end)
     collecting = story.first(BUFFER, COLLECTING, begin, end)

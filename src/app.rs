@@ -475,6 +475,7 @@ fn start_sources(
     let (senders, samples) = (0..machines).map(|_| mpsc::channel(SAMPLES)).unzip();
     let sender = SampleSender::new(senders);
     let (mut status, mut sinks) = (Vec::new(), Vec::new());
+    let lines = source::Lines::default();
     for (k, (source, switch)) in config.sources.iter().zip(switches).enumerate() {
         let (tx, rx) = watch::channel(SourceStatus::default());
         status.push(rx);
@@ -488,6 +489,7 @@ fn start_sources(
             pki_dir: data_dir.join("pki").join("sources"),
             stop: stop.child_token(),
             outbox,
+            lines: lines.clone(),
         };
         tasks.spawn(source::run_switched(task, switch.watch()));
     }

@@ -12,7 +12,7 @@ use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
 use driftgate::config::{
-    ModbusConfig, OpcUaConfig, PasswordFrom, RegisterType, Security, Shape, SourceConfig, SourceKind, UserConfig, WordOrder,
+    ModbusConfig, ModbusPlace, OpcUaConfig, PasswordFrom, RegisterType, Security, Shape, SourceConfig, SourceKind, UserConfig, WordOrder,
 };
 use driftgate::source::{self, SampleSender, SourceStatus, SourceTask, Tag};
 use driftgate::types::{Cause, Quality, Sample, SampleId, SourceState, Timestamp, Value};
@@ -117,6 +117,7 @@ impl Rig {
             pki_dir: pki.path().into(),
             stop: stop.clone(),
             outbox: source::Outbox::empty(),
+            lines: source::Lines::default(),
         }));
         Self { samples, status, stop, task, pki }
     }
@@ -214,8 +215,7 @@ fn opcua(sim: &Sim, security: Security, namespace: Option<&str>) -> SourceKind {
 fn modbus(sim: &Sim, word_order: WordOrder) -> SourceKind {
     let (host, port) = sim.endpoint.rsplit_once(':').unwrap();
     SourceKind::Modbus(ModbusConfig {
-        host: host.into(),
-        port: port.parse().unwrap(),
+        place: ModbusPlace::Tcp { host: host.into(), port: port.parse().unwrap() },
         unit: 1,
         poll_interval: Duration::from_millis(100),
         timeout: Duration::from_secs(1),

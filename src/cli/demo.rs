@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::run::{bind, runtime, stop_signal};
 use super::{Outcome, Usage};
 use crate::app::{self, App, AppInput};
-use crate::config::{Config, MachineConfig, SourceKind};
+use crate::config::{Config, MachineConfig, ModbusPlace, SourceKind};
 use crate::pipeline::driver::wall_clock;
 use crate::pipeline::recorded::TimeBase;
 use crate::pipeline::replay::line;
@@ -153,7 +153,7 @@ fn configure(args: &DemoArgs, plc_port: u16) -> anyhow::Result<Config> {
         match &mut source.kind {
             SourceKind::OpcUa(opcua) => opcua.endpoint = format!("opc.tcp://127.0.0.1:{plc_port}"),
             SourceKind::Modbus(modbus) => {
-                (modbus.host, modbus.port) = ("127.0.0.1".into(), plc_port);
+                modbus.place = ModbusPlace::Tcp { host: "127.0.0.1".into(), port: plc_port };
                 modbus.poll_interval = modbus.poll_interval.div_f64(args.speed.max(1.0));
             }
         }

@@ -42,7 +42,7 @@ use crate::config::{Config, MachineConfig};
 use crate::pipeline::recorded::Input;
 use crate::pipeline::replay::Recorded;
 
-/// Watches machines for drift, conditioned on their settings: reads PLCs over OPC UA and Modbus TCP, runs fault-detection models,
+/// Watches machines for drift, conditioned on their settings: reads PLCs over OPC UA and Modbus, runs fault-detection models,
 /// and gives verdicts back as OPC UA nodes. Start with `driftgate demo`.
 #[derive(Parser, Debug)]
 #[command(name = "driftgate", version, about, max_term_width = 100)]

@@ -35,6 +35,11 @@ pub(super) const SILENCE: Bound<Duration> = bound(Duration::from_secs(10), MS_10
 pub(super) const TIMEOUT: Bound<Duration> = bound(Duration::from_secs(1), MS_10, Duration::from_secs(60));
 pub(super) const MAX_REGISTERS: Bound<u16> = bound(125, 1, 125);
 pub(super) const PAUSE: Bound<Duration> = bound(Duration::ZERO, Duration::ZERO, Duration::from_secs(10));
+pub(super) const BAUD: Bound<u32> = bound(19_200, 300, 4_000_000);
+/// Of a text in registers: what one request can read.
+pub(super) const CHARACTERS: std::ops::RangeInclusive<u8> = 1..=250;
+/// 0 is for everybody.
+pub(super) const SERIAL_UNITS: std::ops::RangeInclusive<u8> = 1..=247;
 pub(super) const MAX_GAP: Bound<u16> = bound(8, 0, 124);
 
 /// Values that a machine writes into PLCs.

@@ -87,11 +87,11 @@ pub struct SourceConfig {
 }
 
 impl SourceConfig {
-    /// Where it is, for people: `opc.tcp://...`, `host:port`.
+    /// Where it is, for people: `opc.tcp://...`, `host:port`, a serial device.
     pub fn endpoint(&self) -> String {
         match &self.kind {
             SourceKind::OpcUa(c) => c.endpoint.clone(),
-            SourceKind::Modbus(c) => format!("{}:{}", c.host, c.port),
+            SourceKind::Modbus(c) => c.place.to_string(),
         }
     }
 }
@@ -146,9 +146,7 @@ pub enum PasswordFrom {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModbusConfig {
-    pub host: String,
-    /// Default 502.
-    pub port: u16,
+    pub place: ModbusPlace,
     /// Default 1.
     pub unit: u8,
     /// Default 100 ms.
@@ -163,6 +161,47 @@ pub struct ModbusConfig {
     pub pause: Duration,
     /// Registers between two wanted ones that are read along; default 8.
     pub max_gap: u16,
+}
+
+/// Where Modbus devices are. Sources of one place share its connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ModbusPlace {
+    Tcp {
+        host: String,
+        /// Default 502.
+        port: u16,
+    },
+    /// RTU on a serial line.
+    Serial(SerialLine),
+}
+
+impl std::fmt::Display for ModbusPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Serial(line) => f.write_str(&line.device),
+        }
+    }
+}
+
+/// A serial line of eight data bits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SerialLine {
+    /// `/dev/ttyUSB0`
+    pub device: String,
+    /// Bits a second; default 19,200.
+    pub baud: u32,
+    /// Default even.
+    pub parity: Parity,
+    /// 1 or 2; default 1, and 2 without parity.
+    pub stop_bits: u8,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Parity {
+    None,
+    Even,
+    Odd,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -313,6 +352,20 @@ pub enum RegisterType {
     U64,
     F32,
     F64,
+    /// A text of so many characters, two in a register.
+    String(u8),
+}
+
+impl RegisterType {
+    /// Registers that one value takes.
+    pub const fn width(self) -> usize {
+        match self {
+            Self::Bool | Self::I16 | Self::U16 => 1,
+            Self::I32 | Self::U32 | Self::F32 => 2,
+            Self::I64 | Self::U64 | Self::F64 => 4,
+            Self::String(characters) => (characters as usize).div_ceil(2),
+        }
+    }
 }
 
 /// A measured value or waveform.

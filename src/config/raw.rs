@@ -2,7 +2,8 @@
 //!
 //! The doc comments and samples below are the text of `configs/full.toml` (see `document`).
 
-use super::checked::{ExportFormat, LabelValue, RegisterType, Security, WordOrder};
+use super::bounds;
+use super::checked::{ExportFormat, LabelValue, Parity, RegisterType, Security, WordOrder};
 use super::read::{FromToml, Item, Key, Notes, Sample, Section, Span, join, words};
 use super::writes::Written;
 use crate::drift::Test;
@@ -126,7 +127,8 @@ section! {
         protocol: Protocol = Required(r#""opcua""#);
         /// Whether it is read from. Can be switched over OPC UA while the gateway runs.
         enabled: bool = Default("true");
-        /// Where the PLC listens: `opc.tcp://host:port[/path]`; for Modbus `tcp://host[:port]`, or the keys host and port.
+        /// Where the PLC listens: `opc.tcp://host:port[/path]`; for Modbus `tcp://host[:port]`, or the keys host and port; for Modbus RTU
+        /// on a serial line `serial:/dev/ttyUSB0`. Modbus sources of one place, each a unit of its own, share one connection.
         endpoint: String = Required(r#""opc.tcp://192.168.0.10:4840""#);
         /// Security: `auto` (the strongest that the server offers), `none`, `basic256-sha256`, `aes128-sha256-rsa-oaep`,
         /// `aes256-sha256-rsa-pss`.
@@ -147,7 +149,13 @@ section! {
         host: String = Example(r#""192.168.0.20""#);
         /// TCP port beside `host`; default 502.
         port: u16 = Example("502");
-        /// Unit identifier; 0 to 255.
+        /// Bits a second of a serial line; 300 to 4,000,000. Default 19200.
+        baud: u32 = Example("9600");
+        /// Parity of a serial line: `even`, `odd`, `none`. Default even.
+        parity: Parity = Example(r#""none""#);
+        /// Stop bits of a serial line; 1 or 2. Default: 1, without parity 2.
+        stop_bits: u8 = Example("1");
+        /// Unit identifier; 0 to 255, on a serial line 1 to 247.
         unit: u8 = Default("1");
         /// Time between two reads; 10ms to 1h.
         poll_interval: Span = Default(r#""100ms""#);
@@ -241,7 +249,8 @@ section! {
         /// A continuous setting: features are predicted from it, and what it does not explain is watched. Values farther than so much
         /// from every trained one are outside the envelope; greater than 0, in the setting's unit. 4 such settings at most.
         regression: f64 = Example("50.0");
-        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; bits are always bool.
+        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; bits are always bool. With category = true also a text:
+        /// `string(20)`, 1 to 250 characters, two in a register.
         register_type: RegisterType = Default(r#""f32""#);
         /// Wanted sampling interval; 1ms to 1h. Default: the source's publishing or poll interval.
         sampling: Span = Example(r#""1s""#);
@@ -367,7 +376,7 @@ section! {
         ignore_values: Vec<LabelValue> = Example("[-1]");
         /// A label belongs to the row so many rows before the one at which it comes; 0 to 100,000.
         delay_rows: u32 = Default("0");
-        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64; bits are always bool.
+        /// How Modbus registers are read: bool i16 u16 i32 u32 i64 u64 f32 f64, or a text: string(20); bits are always bool.
         register_type: RegisterType = Default(r#""f32""#);
         /// Wanted sampling interval; 1ms to 1h. Default: the source's publishing or poll interval.
         sampling: Span = Example(r#""100ms""#);
@@ -528,6 +537,7 @@ pub(super) enum Kind {
     KMeans,
 }
 
+words!(Parity, "parity", "none" => Parity::None, "even" => Parity::Even, "odd" => Parity::Odd);
 words!(Protocol, "protocol", "opcua" => Protocol::OpcUa, "modbus" => Protocol::Modbus);
 words!(
     CheckWord, "check",
@@ -556,9 +566,34 @@ words!(
     WordOrder, "word order",
     "ABCD" => WordOrder::Abcd, "CDAB" => WordOrder::Cdab, "BADC" => WordOrder::Badc, "DCBA" => WordOrder::Dcba,
 );
-words!(
-    RegisterType, "register type",
-    "bool" => RegisterType::Bool, "i16" => RegisterType::I16, "u16" => RegisterType::U16, "i32" => RegisterType::I32,
-    "u32" => RegisterType::U32, "i64" => RegisterType::I64, "u64" => RegisterType::U64, "f32" => RegisterType::F32,
-    "f64" => RegisterType::F64,
-);
+const REGISTER_TYPES: &[(&str, RegisterType)] = &[
+    ("bool", RegisterType::Bool),
+    ("i16", RegisterType::I16),
+    ("u16", RegisterType::U16),
+    ("i32", RegisterType::I32),
+    ("u32", RegisterType::U32),
+    ("i64", RegisterType::I64),
+    ("u64", RegisterType::U64),
+    ("f32", RegisterType::F32),
+    ("f64", RegisterType::F64),
+];
+
+impl FromToml for RegisterType {
+    fn from_toml(value: &Item<'_>, path: &str, notes: &mut Notes<'_>) -> Option<Self> {
+        let text = String::from_toml(value, path, notes)?;
+        if let Some((_, kind)) = REGISTER_TYPES.iter().find(|(word, _)| *word == text) {
+            return Some(*kind);
+        }
+        if let Some(characters) = text.strip_prefix("string(").and_then(|rest| rest.strip_suffix(')')) {
+            let found = characters.trim().parse().ok().filter(|n| bounds::CHARACTERS.contains(n));
+            if found.is_none() {
+                let hint = format!("from {} to {}, like string(20)", bounds::CHARACTERS.start(), bounds::CHARACTERS.end());
+                notes.fault(path, format!("not a number of characters: `{text}`"), hint);
+            }
+            return found.map(Self::String);
+        }
+        let known: Vec<&str> = REGISTER_TYPES.iter().map(|(word, _)| *word).chain(["string(20)"]).collect();
+        notes.unknown_word(path, "register type", &text, &known);
+        None
+    }
+}

@@ -169,7 +169,7 @@ tests = ["psi"]
         let config = Config::parse(TWENTY).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!((config.sources.len(), config.machines.len()), (20, 20));
         let SourceKind::Modbus(source) = &config.sources[6].kind else { panic!() };
-        assert_eq!((&*config.sources[6].name, &*source.host, source.unit), ("PLC7", "192.168.0.7", 7));
+        assert_eq!((&*config.sources[6].name, source.place.to_string(), source.unit), ("PLC7", "192.168.0.7:502".into(), 7));
         let machine = &config.machines[6];
         assert_eq!(&*machine.name, "Press7");
         let signals: Vec<(&str, &str, usize)> = machine

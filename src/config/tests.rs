@@ -102,7 +102,7 @@ fn sources_and_server_are_read() {
     assert_eq!(opcua.publishing_interval, Duration::from_millis(250));
     assert_eq!(opcua.user, Some(UserConfig { name: "gateway".into(), password: PasswordFrom::Env("PLC1_PASSWORD".into()) }));
     let SourceKind::Modbus(modbus) = &config.sources[1].kind else { panic!() };
-    assert_eq!((modbus.host.as_str(), modbus.port, modbus.word_order), ("plc2", 502, WordOrder::Cdab));
+    assert_eq!((modbus.place.to_string(), modbus.word_order), ("plc2:502".into(), WordOrder::Cdab));
     assert_eq!(config.hash.len(), 64);
     assert_ne!(config.hash, Config::parse(&format!("{EXAMPLE}\n")).unwrap().hash);
 }

@@ -21,8 +21,8 @@ use super::units::engineering_units;
 use super::{INSTANCES, INSTANCES_URI, ParameterSpec, ServerError, TYPES, TYPES_URI, files, nodeset};
 use crate::alarm::AlarmSpec;
 use crate::config::{
-    Conditioning, Config, FaultWhen, LabelValue, MachineConfig, ModelConfig, MonitorConfig, Origin, SettingConfig, SignalConfig,
-    SourceConfig, SourceKind,
+    Conditioning, Config, FaultWhen, LabelValue, MachineConfig, ModbusPlace, ModelConfig, MonitorConfig, Origin, SettingConfig,
+    SignalConfig, SourceConfig, SourceKind,
 };
 use crate::types::{DriftKind, GATEWAY, Scalar, ScalarKind};
 use crate::wire::opcua::from_scalar;
@@ -133,7 +133,10 @@ fn add_source(nodes: &mut Instantiator<'_>, source: &SourceConfig) -> Result<(),
     nodes.object(&path, &node_id("Gateway.Sources"), &source.name, "SourceConnectionType")?;
     let protocol = match &source.kind {
         SourceKind::OpcUa(_) => "OPC UA",
-        SourceKind::Modbus(_) => "Modbus TCP",
+        SourceKind::Modbus(modbus) => match modbus.place {
+            ModbusPlace::Tcp { .. } => "Modbus TCP",
+            ModbusPlace::Serial(_) => "Modbus RTU",
+        },
     };
     let endpoint = source.endpoint();
     nodes.set(&join(&path, "Protocol"), protocol)?;

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Origin, RegisterType, Shape, SourceConfig, SourceKind};
 use crate::types::{Sample, SampleId, SourceState, Timestamp};
 
+pub use self::modbus::Lines;
 pub use self::opcua::{Survey, SurveyError, SurveyOptions, survey};
 pub use self::switch::{Wanted, run_switched};
 pub use self::trial::{SourceTrial, TagTrial, try_source};
@@ -90,6 +91,8 @@ pub struct SourceTask {
     pub stop: CancellationToken,
     /// What is written into the PLC.
     pub outbox: Outbox,
+    /// Connections that Modbus sources share.
+    pub lines: Lines,
 }
 
 /// Sends samples to one machine's driver each, never waits: a full channel is counted, and the next sample of that
@@ -124,17 +127,24 @@ impl SampleSender {
 ///
 /// Never fails: what goes wrong is in the status, in the quality of the samples, and tried again.
 pub async fn run(task: SourceTask) {
-    let SourceTask { config, tags, samples, status, pki_dir, stop, outbox } = task;
+    let SourceTask { config, tags, samples, status, pki_dir, stop, outbox, lines } = task;
     let emitter = Arc::new(Emitter::new(tags.into(), samples));
     let reporter = Reporter::new(config.name, status, emitter.clone(), outbox.counts.clone());
-    connect(config.kind, pki_dir, emitter, reporter, outbox, stop).await;
+    connect(config.kind, (pki_dir, lines), emitter, reporter, outbox, stop).await;
 }
 
 /// One connection with all its attempts.
-async fn connect(kind: SourceKind, pki_dir: PathBuf, emitter: Arc<Emitter>, reporter: Reporter, outbox: Outbox, stop: CancellationToken) {
+async fn connect(
+    kind: SourceKind,
+    (pki_dir, lines): (PathBuf, Lines),
+    emitter: Arc<Emitter>,
+    reporter: Reporter,
+    outbox: Outbox,
+    stop: CancellationToken,
+) {
     match kind {
         SourceKind::OpcUa(config) => opcua::OpcUaSource { config, pki_dir, emitter, reporter, outbox, stop }.run().await,
-        SourceKind::Modbus(config) => modbus::ModbusSource { config, emitter, reporter, outbox, stop }.run().await,
+        SourceKind::Modbus(config) => modbus::ModbusSource { config, emitter, reporter, outbox, lines, stop }.run().await,
     }
 }
 

@@ -28,15 +28,15 @@ pub struct Wanted {
 /// Switched off, it closes its connection in order; then all its values are Bad (`SwitchedOff`) and its state is Disabled. Switched on,
 /// or wanted otherwise, it connects as at the start; its counts go on, those of samples as long as the tags are the same.
 pub async fn run_switched(task: SourceTask, mut wanted: watch::Receiver<Wanted>) {
-    let SourceTask { config, tags: _, samples, status, pki_dir, stop, outbox } = task;
+    let SourceTask { config, tags: _, samples, status, pki_dir, stop, outbox, lines } = task;
     let mut now = wanted.borrow_and_update().clone();
     let mut emitter = Arc::new(Emitter::new(now.tags.clone(), samples.clone()));
     while !stop.is_cancelled() {
         let reporter = Reporter::new(config.name.clone(), status.clone(), emitter.clone(), outbox.counts.clone());
         let next = if now.on {
             let session = stop.child_token();
-            let (kind, pki) = (now.kind.clone(), pki_dir.clone());
-            let mut connected = std::pin::pin!(connect(kind, pki, emitter.clone(), reporter, outbox.clone(), session.clone()));
+            let (kind, shared) = (now.kind.clone(), (pki_dir.clone(), lines.clone()));
+            let mut connected = std::pin::pin!(connect(kind, shared, emitter.clone(), reporter, outbox.clone(), session.clone()));
             tokio::select! {
                 // At the stop only.
                 () = &mut connected => return,
@@ -129,6 +129,7 @@ mod tests {
             pki_dir: std::env::temp_dir(),
             stop: stop.clone(),
             outbox: crate::source::Outbox::empty(),
+            lines: Default::default(),
         };
         let task = tokio::spawn(run_switched(task, wanted));
         let (connection, _) = plc.accept().await.unwrap();
@@ -169,6 +170,7 @@ mod tests {
             pki_dir: std::env::temp_dir(),
             stop: stop.clone(),
             outbox: crate::source::Outbox::empty(),
+            lines: Default::default(),
         };
         let task = tokio::spawn(run_switched(task, wanted));
         for _ in 0..3 {
@@ -196,6 +198,7 @@ mod tests {
             pki_dir: std::env::temp_dir(),
             stop: stop.clone(),
             outbox: crate::source::Outbox::empty(),
+            lines: Default::default(),
         };
         let task = tokio::spawn(run_switched(task, wanted));
         let _connection = old.accept().await.unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Outbox, SampleSender, SourceStatus, SourceTask, Tag, WriteTag, WriteTrial, run};
+use super::{Lines, Outbox, SampleSender, SourceStatus, SourceTask, Tag, WriteTag, WriteTrial, run};
 use crate::config::SourceConfig;
 use crate::types::{Cause, Quality, Sample, SampleId, SourceState, Timestamp, Value};
 
@@ -83,7 +83,16 @@ pub async fn try_source(config: SourceConfig, (tags, writes): (Vec<Tag>, Vec<Wri
     let asked = tags.clone();
     let outbox = Outbox::on_trial(writes.clone());
     let seen_writes = outbox.trial.clone();
-    let task = tokio::spawn(run(SourceTask { config, tags, samples, status: status_sender, pki_dir, stop: stop.clone(), outbox }));
+    let task = tokio::spawn(run(SourceTask {
+        config,
+        tags,
+        samples,
+        status: status_sender,
+        pki_dir,
+        stop: stop.clone(),
+        outbox,
+        lines: Lines::default(),
+    }));
     let mut seen: HashMap<SampleId, Seen> = HashMap::new();
     let end = tokio::time::sleep(time);
     tokio::pin!(end);

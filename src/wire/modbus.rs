@@ -3,21 +3,14 @@
 use crate::config::{RegisterType, WordOrder};
 use crate::types::Value;
 
-/// Registers that one value of this type takes.
-pub const fn width(kind: RegisterType) -> usize {
-    match kind {
-        RegisterType::Bool | RegisterType::I16 | RegisterType::U16 => 1,
-        RegisterType::I32 | RegisterType::U32 | RegisterType::F32 => 2,
-        RegisterType::I64 | RegisterType::U64 | RegisterType::F64 => 4,
-    }
-}
-
-/// One value from exactly [`width`] registers; `None` where there are more or fewer.
+/// One value from exactly as many registers as it takes ([`RegisterType::width`]); `None` where there are more or fewer.
 ///
 /// The order says where the bytes A (most significant) to D of a 32-bit value lie; 64-bit values accordingly. Orders with
 /// swapped bytes (BADC, DCBA) swap those of 16-bit values too. A `bool` is true where the register is not 0.
+/// A text lies in ascending registers whatever the order of words is, its first character in the upper half; it ends at the first NUL, and blanks at
+/// its end are not part of it. One that is not UTF-8 is Latin-1.
 pub fn decode(registers: &[u16], kind: RegisterType, order: WordOrder) -> Option<Value> {
-    if registers.len() != width(kind) {
+    if registers.len() != kind.width() {
         return None;
     }
     let (words_swapped, bytes_swapped) = match order {
@@ -41,7 +34,15 @@ pub fn decode(registers: &[u16], kind: RegisterType, order: WordOrder) -> Option
         RegisterType::U64 => i64::try_from(bits).map_or(Value::Real(bits as f64), Value::Integer),
         RegisterType::F32 => Value::Real(f64::from(f32::from_bits(bits as u32))),
         RegisterType::F64 => Value::Real(f64::from_bits(bits)),
+        RegisterType::String(characters) => Value::Text(text(registers, usize::from(characters), bytes_swapped).into()),
     })
+}
+
+fn text(registers: &[u16], characters: usize, bytes_swapped: bool) -> String {
+    let bytes = registers.iter().flat_map(|word| if bytes_swapped { word.to_le_bytes() } else { word.to_be_bytes() });
+    let bytes: Vec<u8> = bytes.take(characters).take_while(|byte| *byte != 0).collect();
+    let text = String::from_utf8(bytes).unwrap_or_else(|e| e.as_bytes().iter().map(|byte| char::from(*byte)).collect());
+    text.trim_end().to_string()
 }
 
 #[cfg(test)]
@@ -84,5 +85,20 @@ mod tests {
         assert_eq!(decode(&[0], RegisterType::Bool, order), Some(Value::Bool(false)));
         assert_eq!(decode(&[0x0100], RegisterType::U16, WordOrder::Dcba), Some(Value::Integer(1)));
         assert_eq!(decode(&[1, 2, 3], RegisterType::F32, order), None);
+    }
+
+    #[test]
+    fn texts_are_bytes_in_ascending_registers() {
+        let read = |registers: &[u16], characters, order| decode(registers, RegisterType::String(characters), order);
+        let text = |text: &str| Some(Value::Text(text.into()));
+        assert_eq!(read(&[0x4142, 0x4344], 4, WordOrder::Abcd), text("ABCD"));
+        assert_eq!(read(&[0x4142, 0x4344], 3, WordOrder::Cdab), text("ABC"), "an odd length; words are not swapped");
+        assert_eq!(read(&[0x4241, 0x4443], 4, WordOrder::Badc), text("ABCD"));
+        assert_eq!(read(&[0x4241, 0x4443], 4, WordOrder::Dcba), text("ABCD"));
+        assert_eq!(read(&[0x4142, 0x2000, 0x5858], 6, WordOrder::Abcd), text("AB"), "what follows a NUL is no text, nor are blanks");
+        assert_eq!(read(&[0x0000], 2, WordOrder::Abcd), text(""));
+        assert_eq!(read(&[0xC3BC], 2, WordOrder::Abcd), text("ü"));
+        assert_eq!(read(&[0xFC41], 2, WordOrder::Abcd), text("üA"), "Latin-1");
+        assert_eq!(read(&[0x4142], 4, WordOrder::Abcd), None);
     }
 }

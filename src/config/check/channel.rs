@@ -19,6 +19,7 @@ pub(super) fn signal(raw: &RawSignal, path: &str, sources: &[SourceConfig], note
         scale: raw.scale,
         offset: raw.offset,
         counter: raw.block.as_ref().and_then(|block| block.counter.as_deref()),
+        no_text: Some("a signal is measured; a text can be a setting with category = true, or a label"),
     };
     let shape = raw.block.as_ref().map_or(Shape::Scalar, |block| self::block(block, &join(path, "block"), notes));
     SignalConfig {
@@ -57,6 +58,7 @@ pub(super) fn setting(raw: RawSetting, path: &str, sources: &[SourceConfig], not
         scale: raw.scale,
         offset: raw.offset,
         counter: None,
+        no_text: (raw.category != Some(true)).then_some("each text is a class of its own: set category = true"),
     };
     SettingConfig {
         column: column(raw.column.as_deref(), &name, path, notes),
@@ -77,6 +79,7 @@ pub(super) fn label(raw: RawLabel, model: &str, path: &str, sources: &[SourceCon
         scale: None,
         offset: None,
         counter: None,
+        no_text: raw.healthy_range.as_ref().map(|_| "a measured value with a healthy_range is a number; list texts in fault_values"),
     };
     let live = raw.address.is_some() || raw.source.is_some();
     let (faults, ignored) = (raw.fault_values.unwrap_or_default(), raw.ignore_values.unwrap_or_default());
@@ -195,6 +198,8 @@ struct RawOrigin<'a> {
     offset: Option<f64>,
     /// Of a waveform.
     counter: Option<&'a str>,
+    /// Where it must be a number: what else to do.
+    no_text: Option<&'static str>,
 }
 
 impl RawOrigin<'_> {
@@ -230,9 +235,12 @@ impl RawOrigin<'_> {
         })
     }
 
-    /// Coils, discrete inputs and bits of registers are single bits.
+    /// Coils, discrete inputs and bits of registers are single bits; a text is a setting's or a label's class.
     fn register_type(&self, address: &str, source: &SourceConfig, path: &str, notes: &mut Notes<'_>) -> RegisterType {
         let bit = is_modbus_bit(address);
+        if let (Some(RegisterType::String(_)), Some(hint)) = (self.register_type, self.no_text) {
+            notes.fault(&join(path, "register_type"), "a text is no number", hint.to_string());
+        }
         if !(bit && matches!(source.kind, SourceKind::Modbus(_))) {
             return self.register_type.unwrap_or(RegisterType::F32);
         }

@@ -3,13 +3,15 @@
 use super::{Names, bounds, join};
 use crate::config::raw::{Protocol, RawSource, RawUser};
 use crate::config::read::Notes;
-use crate::config::{ModbusConfig, OpcUaConfig, PasswordFrom, Security, SourceConfig, SourceKind, UserConfig, WordOrder};
+use crate::config::{
+    ModbusConfig, ModbusPlace, OpcUaConfig, Parity, PasswordFrom, Security, SerialLine, SourceConfig, SourceKind, UserConfig, WordOrder,
+};
 
 /// Keys that only one protocol knows.
 pub(in crate::config) const OPCUA_KEYS: &[&str] =
     &["security", "user", "namespace", "publishing_interval", "silence", "trust_any_certificate"];
 pub(in crate::config) const MODBUS_KEYS: &[&str] =
-    &["host", "port", "unit", "poll_interval", "timeout", "word_order", "max_registers", "max_gap", "pause"];
+    &["host", "port", "baud", "parity", "stop_bits", "unit", "poll_interval", "timeout", "word_order", "max_registers", "max_gap", "pause"];
 
 /// One checked source for each raw one.
 pub(super) fn sources(raw: Vec<RawSource>, notes: &mut Notes<'_>) -> Vec<SourceConfig> {
@@ -91,10 +93,9 @@ fn check_opcua_endpoint(endpoint: &str, path: &str, notes: &mut Notes<'_>) {
 }
 
 fn modbus(raw: RawSource, path: &str, notes: &mut Notes<'_>) -> ModbusConfig {
-    let (host, port) = modbus_place(&raw, path, notes);
+    let place = modbus_place(&raw, path, notes);
     ModbusConfig {
-        host,
-        port,
+        place,
         unit: raw.unit.unwrap_or(1),
         poll_interval: notes.span_within(&join(path, "poll_interval"), raw.poll_interval, bounds::INTERVAL),
         timeout: notes.span_within(&join(path, "timeout"), raw.timeout, bounds::TIMEOUT),
@@ -105,8 +106,48 @@ fn modbus(raw: RawSource, path: &str, notes: &mut Notes<'_>) -> ModbusConfig {
     }
 }
 
+fn modbus_place(raw: &RawSource, path: &str, notes: &mut Notes<'_>) -> ModbusPlace {
+    if let Some(device) = raw.endpoint.as_deref().and_then(|e| e.strip_prefix("serial:")) {
+        return ModbusPlace::Serial(serial(raw, device, path, notes));
+    }
+    for key in ["baud", "parity", "stop_bits"] {
+        if notes.has(&join(path, key)) {
+            let hint = r#"for RTU write endpoint = "serial:/dev/ttyUSB0"; else remove it"#;
+            notes.fault(&join(path, key), format!("belongs to a serial line: `{key}`"), hint.to_string());
+        }
+    }
+    let (host, port) = modbus_tcp(raw, path, notes);
+    ModbusPlace::Tcp { host, port }
+}
+
+fn serial(raw: &RawSource, device: &str, path: &str, notes: &mut Notes<'_>) -> SerialLine {
+    let endpoint = join(path, "endpoint");
+    if device.is_empty() {
+        notes.fault(&endpoint, "no device: `serial:`", r#"write one like "serial:/dev/ttyUSB0""#.to_string());
+    } else if cfg!(all(feature = "gateway", not(feature = "rtu"))) {
+        let hint = "use one that was built with the feature `rtu`, or a Modbus TCP gateway";
+        notes.fault(&endpoint, format!("this program reads no serial lines: `serial:{device}`"), hint.to_string());
+    }
+    for key in ["host", "port"] {
+        if notes.has(&join(path, key)) {
+            notes.fault(&join(path, key), format!("given beside a serial line: `{key}`"), "remove it".to_string());
+        }
+    }
+    // 0 is for everybody, and nobody answers.
+    if notes.has(&join(path, "unit")) && !raw.unit.is_none_or(|unit| bounds::SERIAL_UNITS.contains(&unit)) {
+        let hint = format!("from {} to {} on a serial line", bounds::SERIAL_UNITS.start(), bounds::SERIAL_UNITS.end());
+        notes.fault(&join(path, "unit"), format!("out of range: `{}`", raw.unit.unwrap_or_default()), hint);
+    }
+    let parity = raw.parity.unwrap_or(Parity::Even);
+    let stop_bits = raw.stop_bits.unwrap_or(if parity == Parity::None { 2 } else { 1 });
+    if !(1..=2).contains(&stop_bits) {
+        notes.fault(&join(path, "stop_bits"), format!("out of range: `{stop_bits}`"), "1 or 2".to_string());
+    }
+    SerialLine { device: device.into(), baud: notes.within(&join(path, "baud"), raw.baud, bounds::BAUD), parity, stop_bits }
+}
+
 /// Host and port, from the endpoint or from their own keys.
-fn modbus_place(raw: &RawSource, path: &str, notes: &mut Notes<'_>) -> (String, u16) {
+fn modbus_tcp(raw: &RawSource, path: &str, notes: &mut Notes<'_>) -> (String, u16) {
     let endpoint_path = join(path, "endpoint");
     let stand_in = (String::new(), bounds::MODBUS_PORT);
     let Some(endpoint) = &raw.endpoint else {
@@ -127,7 +168,7 @@ fn modbus_place(raw: &RawSource, path: &str, notes: &mut Notes<'_>) -> (String, 
     match endpoint.strip_prefix("tcp://").map(|rest| split_host(rest.trim_end_matches('/'))) {
         Some(Some((host, port))) => (host.to_string(), port.unwrap_or(bounds::MODBUS_PORT)),
         _ => {
-            let hint = r#"write "tcp://host" or "tcp://host:port", like "tcp://192.168.0.20:502""#;
+            let hint = r#"write "tcp://host" or "tcp://host:port", like "tcp://192.168.0.20:502", or "serial:/dev/ttyUSB0""#;
             notes.fault(&endpoint_path, format!("not a Modbus endpoint: `{endpoint}`"), hint.to_string());
             stand_in
         }

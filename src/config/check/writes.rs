@@ -83,6 +83,11 @@ fn register_type(address: &str, given: Option<RegisterType>, source: &SourceConf
     if !matches!(source.kind, SourceKind::Modbus(_)) {
         return given.unwrap_or(default);
     }
+    if let Some(RegisterType::String(_)) = given {
+        let hint = "every value that is written is a number or a bool; u16 is the default".to_string();
+        notes.fault(&join(path, "register_type"), "texts are read, not written", hint);
+        return default;
+    }
     if address.starts_with("input:") || address.starts_with("discrete:") {
         let hint = "write into a holding register or a coil".to_string();
         notes.fault(&join(path, "address"), format!("can only be read: `{address}`"), hint);
@@ -105,7 +110,8 @@ pub(in crate::config) const fn number_type(register: RegisterType) -> NumberType
     match register {
         RegisterType::Bool => NumberType::Bool,
         RegisterType::I16 => NumberType::I16,
-        RegisterType::U16 => NumberType::U16,
+        // A text is refused above.
+        RegisterType::U16 | RegisterType::String(_) => NumberType::U16,
         RegisterType::I32 => NumberType::I32,
         RegisterType::U32 => NumberType::U32,
         RegisterType::I64 => NumberType::I64,
@@ -144,13 +150,8 @@ pub(super) fn check_places(machines: &[Arc<MachineConfig>], sources: &[SourceCon
 
 /// A node, or each register.
 fn places(address: &str, kind: RegisterType, source: &SourceConfig) -> Vec<String> {
-    let registers = match (number_type(kind), &source.kind) {
-        (_, SourceKind::OpcUa(_)) => return vec![address.to_string()],
-        (NumberType::I32 | NumberType::U32 | NumberType::F32, _) => 2,
-        (NumberType::I64 | NumberType::U64 | NumberType::F64, _) => 4,
-        _ => 1,
-    };
-    let Some((table, start)) = address.split_once(':') else { return vec![address.to_string()] };
-    let start: u32 = start.parse().unwrap_or_default();
-    (start..start + registers).map(|register| format!("{table}:{register}")).collect()
+    let (SourceKind::Modbus(_), Some((table, start))) = (&source.kind, address.split_once(':')) else { return vec![address.to_string()] };
+    let register = start.split_once('.').map_or(start, |(register, _bit)| register);
+    let Ok(start) = register.parse::<usize>() else { return vec![address.to_string()] };
+    (start..start + kind.width()).map(|register| format!("{table}:{register}")).collect()
 }

@@ -142,7 +142,7 @@ impl AlarmServer {
     pub(super) fn new(config: &Config, nodes: AlarmNodes, requests: AlarmSender, gatekeeper: Arc<Gatekeeper>) -> Self {
         let endpoint = |kind: &SourceKind| match kind {
             SourceKind::OpcUa(c) => c.endpoint.clone(),
-            SourceKind::Modbus(c) => format!("{}:{}", c.host, c.port),
+            SourceKind::Modbus(c) => c.place.to_string(),
         };
         Self {
             hub: Hub::default(),

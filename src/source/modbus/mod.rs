@@ -1,4 +1,4 @@
-//! Modbus TCP source: polls, one request at a time.
+//! Modbus source, over TCP or on a serial line: polls, one request at a time.
 //!
 //! ```text
 //! connect ──▶ cycle ──▶ cycle ──▶ ... (a late cycle leaves out what it missed)
@@ -13,20 +13,22 @@ mod address;
 mod capacity;
 #[cfg(test)]
 mod device_tests;
+#[cfg(test)]
+mod line_tests;
 mod link;
 mod plan;
 mod poll;
+#[cfg(feature = "rtu")]
+mod serial;
 mod whole;
 mod write;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
-use tokio_modbus::client::tcp;
-use tokio_modbus::slave::Slave;
 use tokio_util::sync::CancellationToken;
 
+pub use self::link::Lines;
 use self::link::{Device, LinkError};
 use self::poll::Poller;
 use self::write::Writer;
@@ -35,10 +37,8 @@ use super::backoff::Backoff;
 use super::emit::{Emitter, now};
 use super::report::Reporter;
 use super::write::Outbox;
-use crate::config::ModbusConfig;
+use crate::config::{ModbusConfig, ModbusPlace};
 
-/// Opening a connection; a device that takes longer is not there.
-const CONNECT_TIME: Duration = Duration::from_secs(3);
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// A source without a usable value for so long is shown as stale.
 const STALE_AFTER: Duration = Duration::from_secs(5);
@@ -49,6 +49,7 @@ pub(super) struct ModbusSource {
     pub emitter: Arc<Emitter>,
     pub reporter: Reporter,
     pub outbox: Outbox,
+    pub lines: Lines,
     pub stop: CancellationToken,
 }
 
@@ -60,24 +61,34 @@ impl ModbusSource {
         let mut backoff = Backoff::new();
         let mut connected_before = false;
         let mut told = false;
-        let place = format!("{}:{}", self.config.host, self.config.port);
+        let place = self.config.place.to_string();
         self.reporter.set(SourceState::Connecting, &format!("connecting to {place}"));
         loop {
             let connected = tokio::select! {
                 () = self.stop.cancelled() => return,
-                connected = self.connect() => connected,
+                connected = self.lines.open(&self.config) => connected,
             };
+            let mut alone = Duration::ZERO;
             let fault = match connected {
                 Ok(device) => {
                     if std::mem::replace(&mut connected_before, true) {
                         self.reporter.reconnected();
                     }
                     match self.poll(device, (&mut poller, &mut writer), &mut backoff, &mut told).await {
-                        Some(e) => format!("connection to {place} lost: {e}; check device, unit id {} and load", self.config.unit),
+                        Some((LinkError::Closed(reason), _)) => self.unreachable(&place, &reason),
+                        Some((e, leave_alone)) => {
+                            alone = leave_alone;
+                            match e {
+                                LinkError::Absent(_) => {
+                                    format!("unit {} at {place}: {e}; check its power, wiring and unit id", self.config.unit)
+                                }
+                                e => format!("connection to {place} lost: {e}; check device, unit id {} and load", self.config.unit),
+                            }
+                        }
                         None => return,
                     }
                 }
-                Err(reason) => format!("no connection to {place}: {reason}; check network, host and port"),
+                Err(reason) => self.unreachable(&place, &reason),
             };
             self.reporter.set(SourceState::Down, &fault);
             if !std::mem::replace(&mut told, true) {
@@ -85,33 +96,30 @@ impl ModbusSource {
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(backoff.delay()) => {}
+                () = tokio::time::sleep(backoff.delay().max(alone)) => {}
             }
         }
     }
 
-    async fn connect(&self) -> Result<Device, String> {
-        let open = TcpStream::connect((self.config.host.as_str(), self.config.port));
-        let stream = match tokio::time::timeout(CONNECT_TIME, open).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(e)) => return Err(e.to_string()),
-            Err(_) => return Err(format!("nothing within {} s", CONNECT_TIME.as_secs())),
-        };
-        stream.set_nodelay(true).map_err(|e| e.to_string())?;
-        Ok(Device::new(tcp::attach_slave(stream, Slave(self.config.unit)), &self.config))
+    fn unreachable(&self, place: &str, reason: &str) -> String {
+        match self.config.place {
+            ModbusPlace::Tcp { .. } => format!("no connection to {place}: {reason}; check network, host and port"),
+            ModbusPlace::Serial(_) => format!("the serial line does not open: {reason}"),
+        }
     }
 
-    /// Polls until the connection fails; `None` where the source was stopped. `told`: that there is no connection.
+    /// Polls until the device fails, and how long it must be left alone then; `None` where the source was stopped. `told`: that there is
+    /// no connection.
     async fn poll(
         &self,
         mut device: Device,
         (poller, writer): (&mut Poller<'_>, &mut Writer),
         backoff: &mut Backoff,
         told: &mut bool,
-    ) -> Option<LinkError> {
+    ) -> Option<(LinkError, Duration)> {
         poller.begin();
         if let Err(e) = writer.begin(&mut device).await {
-            return Some(e);
+            return Some((e, device.leave_alone()));
         }
         let started = now();
         let mut ticks = tokio::time::interval(poller.period());
@@ -148,7 +156,7 @@ impl ModbusSource {
         if stopped_in_step {
             writer.withdraw(&mut device).await;
         }
-        // The answer that is still to come must not be taken for that of the next request: the connection ends with the fault.
+        let fault = fault.map(|e| (e, device.leave_alone()));
         if !device.close(CLOSE_TIME).await {
             tracing::debug!("connection not closed cleanly");
         }

@@ -273,7 +273,7 @@ impl<'a> Poller<'a> {
             Ok(Ok(_)) => self.capacity.answered(request),
             Ok(Err(_)) => self.capacity.alive(),
             Err(LinkError::Timeout(_) | LinkError::Transport(_)) => self.capacity.silent(request),
-            Err(LinkError::Mismatch) => {}
+            Err(LinkError::Mismatch | LinkError::Absent(_) | LinkError::Closed(_)) => {}
         }
         answer
     }
@@ -323,7 +323,7 @@ fn field(number: usize, tag: &Tag) -> Result<Field, String> {
     if address.is_bit() && tag.register_type != RegisterType::Bool {
         return Err(format!("`{}` is a bit: set its register type to bool", tag.address));
     }
-    let width = wire::width(tag.register_type);
+    let width = tag.register_type.width();
     let elements = match tag.shape {
         Shape::Scalar => 1,
         Shape::Block { length, .. } => length,
@@ -404,7 +404,7 @@ fn value_of(tag: &Tag, config: &ModbusConfig, words: &[u16]) -> Option<Value> {
     match tag.shape {
         Shape::Scalar => decode(words),
         Shape::Block { .. } => {
-            let elements = words.chunks(wire::width(tag.register_type));
+            let elements = words.chunks(tag.register_type.width());
             Some(Value::Block(elements.map(|e| decode(e)?.number()).collect::<Option<Vec<f64>>>()?.into()))
         }
     }

@@ -10,7 +10,6 @@ use super::link::{Device, LinkError};
 use crate::config::{ModbusConfig, RegisterType, WordOrder};
 use crate::source::write::{Due, Ledger, Outbox, WriteTag, WriteTrial};
 use crate::types::{Encoded, NumberType};
-use crate::wire::modbus as wire;
 
 /// Between two looks at what is due.
 const TICK: Duration = Duration::from_millis(100);
@@ -131,7 +130,7 @@ fn target(place: Address, tag: &WriteTag) -> NumberType {
 }
 
 fn read(place: Address, tag: &WriteTag) -> Wire<'static> {
-    let width = u16::try_from(wire::width(tag.config.register_type)).unwrap_or(1);
+    let width = u16::try_from(tag.config.register_type.width()).unwrap_or(1);
     match place.table {
         Table::Coil | Table::Discrete => Wire::ReadCoils(place.start, 1),
         Table::Holding | Table::Input => Wire::ReadHoldingRegisters(place.start, width),
@@ -158,7 +157,7 @@ fn request(tag: &WriteTag, due: Due, order: WordOrder) -> Result<Wire<'static>, 
     }
 }
 
-/// The registers of a value: the inverse of [`wire::decode`]. The casts lose nothing: the value was made for this type.
+/// The registers of a value: the inverse of [`crate::wire::modbus::decode`]. The casts lose nothing: the value was made for this type.
 fn registers(value: Encoded, kind: RegisterType, order: WordOrder) -> Vec<u16> {
     let bits = match (value, kind) {
         (Encoded::Bool(on), _) => u64::from(on),
@@ -174,7 +173,7 @@ fn registers(value: Encoded, kind: RegisterType, order: WordOrder) -> Vec<u16> {
         WordOrder::Badc => (false, true),
         WordOrder::Dcba => (true, true),
     };
-    let width = wire::width(kind);
+    let width = kind.width();
     let mut words: Vec<u16> = (0..width).rev().map(|i| (bits >> (16 * i)) as u16).collect();
     if words_swapped {
         words.reverse();
@@ -201,6 +200,7 @@ mod tests {
     use super::*;
     use crate::config::{WriteConfig, Written};
     use crate::types::{Output, Value};
+    use crate::wire::modbus as wire;
 
     fn tag(value: Written, address: &str, register_type: RegisterType) -> WriteTag {
         let config = WriteConfig {

@@ -267,7 +267,11 @@ fn write_report(path: &Path, html: &str) -> anyhow::Result<()> {
 }
 
 /// When a report is made, for its last line.
-fn now_text() -> String {
+fn now() -> crate::types::Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    crate::types::Timestamp::EPOCH.plus(since).to_utc().format("%Y-%m-%d %H:%M UTC").to_string()
+    crate::types::Timestamp::EPOCH.plus(since)
+}
+
+fn now_text() -> String {
+    now().to_utc().format("%Y-%m-%d %H:%M UTC").to_string()
 }

@@ -142,6 +142,51 @@ impl Blobs {
     }
 }
 
+/// Large values whose heads and pieces come in the order of their keys: which of them are whole.
+#[derive(Default)]
+pub(super) struct Pieces {
+    heads: HashMap<Vec<u8>, Head>,
+    /// Of the generation that the head names: pieces, bytes and checksum so far.
+    found: HashMap<Vec<u8>, (u32, u64, crc32fast::Hasher)>,
+}
+
+impl Pieces {
+    /// `false` where the entry is unreadable. Pieces that no head names wait to be removed.
+    pub fn take(&mut self, key: &[u8], value: &[u8]) -> bool {
+        match (key.first(), split_piece_key(key)) {
+            (Some(&HEAD), _) => Head::from_bytes(value).map(|head| self.heads.insert(key[1..].to_vec(), head)).is_some(),
+            (_, Some((name, generation, piece))) => {
+                if self.heads.get(name).is_some_and(|head| head.generation == generation) {
+                    let (pieces, bytes, crc) = self.found.entry(name.to_vec()).or_default();
+                    // One out of its order is missed by the count below.
+                    if *pieces == piece {
+                        *pieces += 1;
+                        *bytes += value.len() as u64;
+                        crc.update(value);
+                    }
+                }
+                true
+            }
+            (_, None) => false,
+        }
+    }
+
+    /// How many are whole, and the names of the others.
+    pub fn finish(mut self) -> (u64, Vec<String>) {
+        let (mut whole, mut torn) = (0, Vec::new());
+        for (name, head) in self.heads {
+            let (pieces, bytes, crc) = self.found.remove(&name).unwrap_or_default();
+            if (pieces, bytes, crc.finalize()) == (head.pieces, head.length, head.crc) {
+                whole += 1;
+            } else {
+                torn.push(String::from_utf8_lossy(&name).into_owned());
+            }
+        }
+        torn.sort_unstable();
+        (whole, torn)
+    }
+}
+
 /// `None` where a piece is missing or the checksum is wrong.
 fn read(disk: &Disk, key: &str, head: Head) -> Result<Option<Vec<u8>>, StoreError> {
     let mut value = Vec::new();

@@ -22,14 +22,12 @@ use parking_lot::{Mutex, RwLock};
 use sled::IVec;
 
 use super::StoreError;
-use super::live::{Live, State, create, disk_full, guarded, io_error, of_io};
+use super::live::{FLUSHED, Live, State, create, disk_full, flushes_noted, guarded, io_error, of_io};
 
 /// Below it nothing is stored whatever the configuration says: sled needs some segments to work in.
 const LEAST_RESERVE: u64 = 8 << 20;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// Name of the file with the number of flushes.
-const FLUSHED: &str = "flushed";
 const NOT_CLOSED: &str = "it does not close after an error; restart the gateway";
 
 /// Free bytes of the file system that holds a path; another function in tests.
@@ -115,8 +113,7 @@ impl Disk {
         }
         let live = Live::open(&sled_dir)?;
         let State { flushes: done, entries } = live.state(&sled_dir)?;
-        let noted: u64 = fs::read_to_string(&counter).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        let lost = Lost { flushes: noted.saturating_sub(done), entries: entries.saturating_sub(live.entries()) };
+        let lost = Lost { flushes: flushes_noted(dir).saturating_sub(done), entries: entries.saturating_sub(live.entries()) };
         let file = File::options().create(true).truncate(true).write(true).open(counter).map_err(|e| of_io(dir, &e))?;
         let mut flushes = Flushes { done, file };
         flushes.note();

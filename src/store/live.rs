@@ -193,6 +193,14 @@ impl Live {
     }
 }
 
+/// Name of the file with the number of flushes.
+pub(super) const FLUSHED: &str = "flushed";
+
+/// What that file says; 0 where it says nothing.
+pub(super) fn flushes_noted(dir: &Path) -> u64 {
+    fs::read_to_string(dir.join(FLUSHED)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
 /// Makes a database beside, and gives it its name when all of it is on disk.
 pub(super) fn create(dir: &Path, to: &Path) -> Result<(), StoreError> {
     let new = dir.join("new");
@@ -245,7 +253,7 @@ fn sync_created(dir: &Path) -> io::Result<()> {
 }
 
 /// Only Unix can, and not on every file system: no error.
-fn sync_directory(dir: &Path) {
+pub(super) fn sync_directory(dir: &Path) {
     if cfg!(unix)
         && let Ok(dir) = File::open(dir)
     {

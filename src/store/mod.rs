@@ -10,6 +10,7 @@
 //!
 //! What is lost at a power cut or kill: at most what was applied since the last [`Store::flush`] that returned.
 
+mod archive;
 mod blob;
 mod codec;
 mod disk;
@@ -20,6 +21,7 @@ mod series;
 mod sled_store;
 mod writer;
 
+pub use archive::{ArchiveError, Backup, Verified, backup, restore, verify};
 pub use memory::MemoryStore;
 pub use series::{Series, ValueRow};
 pub use sled_store::{MachineLayout, OpenReport, SledStore};

@@ -1,5 +1,6 @@
 """What survives a stop, a crash and a damaged store; and who may have the data directory."""
 
+import hashlib
 import json
 import shutil
 
@@ -87,6 +88,40 @@ def test_a_stop_and_a_start_lose_nothing(stopped, copy):
     assert after["Motor1 drift history"] > before["Motor1 drift history"]
 
 
+def test_a_backup_is_restored_elsewhere(copy, tmp_path):
+    """Verified, saved, restored into another data directory; a gateway goes on from there. Damage is told and not taken."""
+    before, info = rings(copy)
+    file = tmp_path / "store.backup"
+    place = ["--data-dir", copy]
+    found = run("store", "verify", *place, "--json")
+    assert (found.returncode, found.stderr) == (0, "")
+    found = json.loads(found.stdout)
+    assert found["whole"] and found["rows"] >= sum(before.values()) and found["large_values"] > 0
+    saved = run("store", "backup", file, *place, "--json")
+    assert saved.returncode == 0, saved
+    saved = json.loads(saved.stdout)
+    content = file.read_bytes()
+    assert hashlib.sha256(content[:-32]).hexdigest() == saved["sha256"] == content[-32:].hex()
+    assert saved["store"] == found
+    for what, arguments in {"is there already": ["backup", file], "there is a store in": ["restore", file]}.items():
+        refused = run("store", *arguments, *place)
+        assert refused.returncode == 2 and what in refused.stderr, refused
+
+    elsewhere = tmp_path / "elsewhere"
+    file.write_bytes(content[:-1])
+    refused = run("store", "restore", file, "--data-dir", elsewhere)
+    assert refused.returncode == 1 and "is damaged: it ends too early" in refused.stderr, refused
+    assert not (elsewhere / "store").exists()
+    file.write_bytes(content)
+    restored = run("store", "restore", file, "--data-dir", elsewhere)
+    assert restored.returncode == 0 and f"{saved['entries']} entries of the backup of" in restored.stdout, restored
+    assert rings(elsewhere)[0] == before
+    assert rings(elsewhere)[1]["tuned_parameters"] == info["tuned_parameters"]
+    with Gateway(elsewhere, speed=SPEED) as gateway:
+        goes_on(gateway)
+        assert gateway.terminate() == 0
+
+
 def test_a_reset_of_the_file_makes_a_tuned_value_lapse(copy, tmp_path):
     """`run` on the same data with another value in the file: the file's news win, and it is said."""
     config = tmp_path / "changed.toml"
@@ -126,8 +161,8 @@ def run_briefly(config, data_dir):
 
 def test_a_data_directory_has_one_user(demo):
     arguments = ["--config", CONFIG, "--data-dir", demo.data_dir]
-    for command in (["store", "info"], ["run"]):
-        result = run(*command, *arguments)
+    for command in (["store", "info", *arguments], ["store", "verify", *arguments[2:]], ["run", *arguments]):
+        result = run(*command)
         assert result.returncode == 1, result
         assert "in use by another driftgate; stop it first" in result.stderr
         assert str(demo.data_dir) in result.stderr

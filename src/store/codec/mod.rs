@@ -13,7 +13,8 @@ mod column;
 mod rows;
 mod values;
 
-use crate::types::Timestamp;
+use super::{FeatureRow, HistoryRow, ValueRow};
+use crate::types::{Event, Timestamp};
 
 use column::{Reader, Writer};
 pub(super) use rows::{FrameRow, storable_event, storable_frame};
@@ -132,6 +133,21 @@ pub(super) fn decode<R: BlockRow>(block: &[u8]) -> Result<(Header, Vec<R>), Code
     let rows = R::read(usize::from(header.rows), &mut input)?;
     input.finish()?;
     Ok((header, rows))
+}
+
+/// Checks and unpacks a block of any kind: its number, and how many rows it has.
+pub(super) fn check(block: &[u8]) -> Result<(u64, u16), CodecError> {
+    fn of<R: BlockRow>(block: &[u8]) -> Result<(u64, u16), CodecError> {
+        decode::<R>(block).map(|(header, _)| (header.number, header.rows))
+    }
+    match *block.get(1).ok_or(CodecError::Short)? {
+        FrameRow::KIND => of::<FrameRow>(block),
+        FeatureRow::KIND => of::<FeatureRow>(block),
+        HistoryRow::KIND => of::<HistoryRow>(block),
+        Event::KIND => of::<Event>(block),
+        ValueRow::KIND => of::<ValueRow>(block),
+        found => Err(CodecError::Kind { found, expected: 0 }),
+    }
 }
 
 fn checksum(block: &[u8]) -> u32 {

@@ -161,11 +161,13 @@ impl<'a> Watch<'a> {
         };
         let place = Addresses { namespace: self.config.namespace.as_deref(), namespaces: &namespaces };
         delete_old(session).await;
+        // From now on: the first request for publishing follows at once, and its refusal is not to be forgotten.
+        self.publish_refused.store(false, Ordering::Relaxed);
         let mut subscription = Subscription::create(session, self.config, self.emitter.tags(), &self.receiver, facts.limits).await?;
         subscription.add(session, &place, None).await?;
         gap::fill(session, &mut subscription, &self.receiver).await;
+        // What the deletion of the old subscription has brought about may come until here.
         self.unsubscribed.store(false, Ordering::Relaxed);
-        self.publish_refused.store(false, Ordering::Relaxed);
         *self.last_publish.lock() = Instant::now();
 
         tokio::select! {

@@ -19,7 +19,7 @@ use super::alarms::Deliverer;
 use super::publish::{Misfits, Shared, Values, now, own};
 use super::relay::{Opening, Relay};
 use super::{NodeUpdate, ServerError, trust};
-use crate::types::Scalar;
+use crate::types::{Scalar, Timestamp};
 
 /// Time that open connections get to end after the stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -98,10 +98,10 @@ impl Publisher {
             tokio::select! {
                 () = stop.cancelled() => break,
                 batch = updates.recv(), if open => match batch {
-                    Some(batch) => misfits.note(&self.values().set(&more(batch, &mut updates))),
+                    Some(batch) => misfits.note(&self.values().set(&timed(more(batch, &mut updates), now()))),
                     None => open = false,
                 },
-                Some(batch) = self.late.recv() => misfits.note(&self.values().set(&batch)),
+                Some(batch) = self.late.recv() => misfits.note(&self.values().set(&timed(batch, now()))),
                 _ = beat.tick() => {
                     beats = beats.wrapping_add(1);
                     self.values().set(&self.vital_signs(beats, started));
@@ -164,5 +164,11 @@ fn more(mut batch: Vec<NodeUpdate>, updates: &mut mpsc::Receiver<Vec<NodeUpdate>
             Err(_) => break,
         }
     }
+    batch
+}
+
+/// What is said before there was a row has no time of its own: it is of now, not of 1970.
+fn timed(mut batch: Vec<NodeUpdate>, now: Timestamp) -> Vec<NodeUpdate> {
+    batch.iter_mut().filter(|update| update.time == Timestamp::EPOCH).for_each(|update| update.time = now);
     batch
 }

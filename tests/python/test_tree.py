@@ -129,6 +129,9 @@ def test_every_variable_is_typed_and_filled(variables):
         filled = value.StatusCode.value >> 31 == 0 and value.Value is not None and value.Value.VariantType != ua.VariantType.Null
         if not filled and not any(re.fullmatch(pattern, path) for pattern in EMPTY):
             empty.append(f"{path}: {value.StatusCode.name}")
+        # A historian would put it there.
+        if value.SourceTimestamp is not None and value.SourceTimestamp.year < 2000:
+            wrong.append(f"{path}: of {value.SourceTimestamp}")
     assert not wrong
     assert not empty
 

@@ -43,11 +43,11 @@ impl Filters {
         self.known.lock().get(&id)?.upgrade()
     }
 
-    /// Keeps the filter; the one that takes its place. One with a clause that no event filter may have is left as it is: the stack
-    /// then refuses it with the right status codes.
+    /// Keeps the filter; the one that takes its place. Of one with a clause that no event filter may have the stack gets another that it
+    /// refuses.
     fn replace(&self, filter: EventFilter) -> EventFilter {
         if !is_understood(&filter.where_clause) {
-            return filter;
+            return refused(filter.select_clauses);
         }
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let clauses = filter.select_clauses.as_ref().map_or(0, Vec::len);
@@ -71,13 +71,62 @@ impl Filters {
     }
 }
 
+/// What the stack refuses at a glance: its own checks of a clause can take for ever.
+fn refused(select_clauses: Option<Vec<SimpleAttributeOperand>>) -> EventFilter {
+    let element = ContentFilterElement { filter_operator: FilterOperator::InView, filter_operands: None };
+    EventFilter { select_clauses, where_clause: ContentFilter { elements: Some(vec![element]) } }
+}
+
+/// Whether each element has operands that its operator takes, and none leads back to itself.
 fn is_understood(clause: &ContentFilter) -> bool {
-    clause.elements.iter().flatten().all(|element| {
-        let operator = !matches!(element.filter_operator, FilterOperator::InView | FilterOperator::RelatedTo);
-        let operands = element.filter_operands.iter().flatten();
-        let known = |o: &ExtensionObject| Operand::try_from(o.clone()).is_ok_and(|o| !matches!(o, Operand::AttributeOperand(_)));
-        operator && operands.into_iter().all(known)
-    })
+    let elements = clause.elements.as_deref().unwrap_or_default();
+    let mut references = Vec::with_capacity(elements.len());
+    for element in elements {
+        let operands = element.filter_operands.as_deref().unwrap_or_default();
+        if !takes(element.filter_operator, operands.len()) {
+            return false;
+        }
+        let mut of_element = Vec::new();
+        for operand in operands {
+            match Operand::try_from(operand.clone()) {
+                Ok(Operand::ElementOperand(to)) if (to.index as usize) < elements.len() => of_element.push(to.index as usize),
+                Ok(Operand::ElementOperand(_) | Operand::AttributeOperand(_)) | Err(_) => return false,
+                Ok(Operand::LiteralOperand(_) | Operand::SimpleAttributeOperand(_)) => {}
+            }
+        }
+        references.push(of_element);
+    }
+    !has_circle(&references)
+}
+
+/// OPC 10000-4, 7.7.3, tables of the operators. InView and RelatedTo are for queries.
+const fn takes(operator: FilterOperator, operands: usize) -> bool {
+    match operator {
+        FilterOperator::IsNull | FilterOperator::Not | FilterOperator::OfType => operands == 1,
+        FilterOperator::Between => operands == 3,
+        FilterOperator::InList => operands >= 2,
+        FilterOperator::InView | FilterOperator::RelatedTo => false,
+        _ => operands == 2,
+    }
+}
+
+/// Each element is looked at once, however many lead to it.
+fn has_circle(references: &[Vec<usize>]) -> bool {
+    // Elements that nothing open leads to are taken away, until none is left or all that are left lead to each other.
+    let mut leading = vec![0_usize; references.len()];
+    references.iter().flatten().for_each(|to| leading[*to] += 1);
+    let mut free: Vec<usize> = (0..references.len()).filter(|i| leading[*i] == 0).collect();
+    let mut taken = 0;
+    while let Some(i) = free.pop() {
+        taken += 1;
+        for &to in &references[i] {
+            leading[to] -= 1;
+            if leading[to] == 0 {
+                free.push(to);
+            }
+        }
+    }
+    taken < references.len()
 }
 
 fn clause(path: &[&str]) -> SimpleAttributeOperand {
@@ -347,10 +396,50 @@ mod tests {
         drop(other);
     }
 
+    fn element(filter_operator: FilterOperator, operands: Vec<ExtensionObject>) -> ContentFilterElement {
+        ContentFilterElement { filter_operator, filter_operands: Some(operands) }
+    }
+
+    fn to(index: u32) -> ExtensionObject {
+        ExtensionObject::from_message(opcua::types::ElementOperand { index })
+    }
+
+    fn with(elements: Vec<ContentFilterElement>) -> EventFilter {
+        EventFilter { where_clause: ContentFilter { elements: Some(elements) }, ..sent() }
+    }
+
     #[test]
     fn a_filter_that_no_event_can_have_is_refused() {
-        let mut filter = sent();
-        filter.where_clause.elements.as_mut().unwrap()[0].filter_operator = FilterOperator::InView;
-        assert!(received(&Arc::new(Filters::default()), &filter).is_err());
+        use FilterOperator::{And, Equals, InView, Not, Or};
+        let literal = || ExtensionObject::from_message(LiteralOperand { value: 1u16.into() });
+        for elements in [
+            vec![element(InView, vec![literal()])],
+            vec![element(Equals, vec![literal()])],
+            vec![ContentFilterElement { filter_operator: Not, filter_operands: None }],
+            vec![element(Not, vec![to(1)])],
+            vec![element(Not, vec![to(0)])],
+            vec![element(Or, vec![to(1), to(1)]), element(Or, vec![to(0), to(0)])],
+            // Nothing leads to the circle.
+            vec![element(Not, vec![literal()]), element(Not, vec![to(2)]), element(Not, vec![to(1)])],
+        ] {
+            let told = format!("{elements:?}");
+            assert_eq!(received(&Arc::new(Filters::default()), &with(elements)).err(), Some(StatusCode::BadEventFilterInvalid), "{told}");
+        }
+        let fine = vec![element(And, vec![to(2), to(1)]), element(Not, vec![to(2)]), element(Equals, vec![literal(), literal()])];
+        assert!(received(&Arc::new(Filters::default()), &with(fine)).is_ok());
+    }
+
+    /// Each element leads twice to the next one: the ways through them double with each.
+    #[test]
+    fn a_filter_of_many_ways_is_judged_at_once() {
+        let ways = |last: FilterOperator| {
+            let literal = ExtensionObject::from_message(LiteralOperand { value: true.into() });
+            let mut elements: Vec<_> = (1..500).map(|i| element(FilterOperator::And, vec![to(i), to(i)])).collect();
+            elements.push(element(last, vec![literal]));
+            with(elements)
+        };
+        let filters = Arc::new(Filters::default());
+        assert!(received(&filters, &ways(FilterOperator::Not)).is_ok());
+        assert!(received(&filters, &ways(FilterOperator::InView)).is_err());
     }
 }

@@ -184,6 +184,7 @@ fn scalar(address: &str) -> Tag {
         scale: 1.0,
         offset: 0.0,
         counter: None,
+        deadband: None,
         name: format!("Motor1.{address}"),
     }
 }
@@ -287,6 +288,26 @@ async fn siemens_values_settings_and_faults() {
 
     rig.stop().await;
     assert_eq!(sim.command("status")["sessions"], 0, "the session is closed on the PLC too");
+}
+
+/// What the server holds back is neither news nor silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadband_is_kept_by_the_plc() {
+    let mut sim = Sim::start("sim_siemens.py", &["--security", "none"]);
+    sim.command("hold");
+    sim.command("set rSpeed 100");
+    let speed = scalar("\"DB_Machine\".\"rSpeed\"");
+    let mut rig = Rig::start(opcua(&sim, Security::Auto, None), vec![Tag { deadband: Some(5.0), ..speed.clone() }, speed]);
+    rig.value(0, Value::Real(100.0)).await;
+    sim.command("set rSpeed 103");
+    let every = rig.sample(1, "without a deadband", |s| s.value == Some(Value::Real(103.0))).await;
+    let held = rig.sample(0, "seconds later", |s| s.source_time.since(every.source_time) > Duration::from_secs(4)).await;
+    assert_eq!((held.value, held.quality), (Some(Value::Real(100.0)), Quality::Good), "fresh, and as it was announced");
+    let status = rig.state(SourceState::Connected).await;
+    assert_eq!((status.reconnects, status.text.contains("2 of 2 values")), (0, true), "{}", status.text);
+    sim.command("set rSpeed 106");
+    rig.value(0, Value::Real(106.0)).await;
+    rig.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

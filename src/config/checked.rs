@@ -338,6 +338,8 @@ pub struct Origin {
     pub offset: f64,
     /// Modbus: register that the PLC counts up with each new block of a waveform.
     pub counter: Option<String>,
+    /// OPC UA: smallest difference that the server announces, as the PLC has the value: before `scale`.
+    pub deadband: Option<f64>,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

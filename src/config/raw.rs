@@ -294,6 +294,9 @@ section! {
         register_type: RegisterType = Default(r#""f32""#);
         /// Wanted sampling interval; 1ms to 1h. Default: the source's publishing or poll interval.
         sampling: Span = Example(r#""100ms""#);
+        /// OPC UA: the server announces a value only when it differs by more from the last one it announced; greater than 0, in the
+        /// signal's unit. What is less is lost to the monitors: half the noise is too much. Not for waveforms, nor with `stuck_after`.
+        deadband: f64 = Example("0.01");
         /// The PLC's value times `scale` plus `offset` is the value; `scale` is not 0.
         scale: f64 = Default("1.0");
         /// See `scale`.

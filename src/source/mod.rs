@@ -42,6 +42,8 @@ pub struct Tag {
     pub offset: f64,
     /// Modbus: register that changes with each new block.
     pub counter: Option<String>,
+    /// OPC UA: smaller differences are not announced; before `scale`.
+    pub deadband: Option<f64>,
     /// For messages: `Motor1.Flux`.
     pub name: String,
 }
@@ -157,10 +159,10 @@ pub fn tags(config: &Config, source: usize) -> Vec<Tag> {
         let labels = machine.labels().map(|l| (&l.name, &l.origin, Shape::Scalar));
         for (channel, (name, origin, shape)) in signals.chain(settings).chain(labels).enumerate() {
             let Some(origin) = origin.as_ref().filter(|o| o.source == source) else { continue };
-            let Origin { address, register_type, sampling, scale, offset, counter, .. } = origin.clone();
+            let Origin { address, register_type, sampling, scale, offset, counter, deadband, .. } = origin.clone();
             let id = SampleId { machine: m as u16, channel: channel as u16 };
             let name = format!("{}.{name}", machine.name);
-            tags.push(Tag { id, address, register_type, shape, sampling, scale, offset, counter, name });
+            tags.push(Tag { id, address, register_type, shape, sampling, scale, offset, counter, deadband, name });
         }
     }
     tags
@@ -178,6 +180,7 @@ fn test_tag(name: &str, address: &str) -> Tag {
         scale: 1.0,
         offset: 0.0,
         counter: None,
+        deadband: None,
         name: name.into(),
     }
 }

@@ -19,6 +19,7 @@ pub(super) fn signal(raw: &RawSignal, path: &str, sources: &[SourceConfig], note
         scale: raw.scale,
         offset: raw.offset,
         counter: raw.block.as_ref().and_then(|block| block.counter.as_deref()),
+        deadband: raw.deadband,
         no_text: Some("a signal is measured; a text can be a setting with category = true, or a label"),
     };
     let shape = raw.block.as_ref().map_or(Shape::Scalar, |block| self::block(block, &join(path, "block"), notes));
@@ -41,6 +42,14 @@ fn plausible(raw: &RawSignal, shape: Shape, path: &str, notes: &mut Notes<'_>) -
     if raw.max_rate.is_some() && shape != Shape::Scalar {
         notes.fault(&rate_path, "a waveform has no rate of change", "remove it, or use range and saturation".to_string());
     }
+    let deadband_path = join(path, "deadband");
+    if raw.deadband.is_some() && shape != Shape::Scalar {
+        notes.fault(&deadband_path, "a waveform has no deadband", "remove it".to_string());
+    }
+    if raw.deadband.is_some() && raw.stuck_after.is_some() {
+        let hint = "a value that stands still within the deadband would look stuck: remove one of the two";
+        notes.fault(&deadband_path, "stuck_after is there as well", hint.to_string());
+    }
     Plausible {
         stuck_after: raw.stuck_after.map(|s| notes.span_within(&join(path, "stuck_after"), Some(s), bounds::STUCK_AFTER)),
         max_rate: raw.max_rate,
@@ -58,6 +67,7 @@ pub(super) fn setting(raw: RawSetting, path: &str, sources: &[SourceConfig], not
         scale: raw.scale,
         offset: raw.offset,
         counter: None,
+        deadband: None,
         no_text: (raw.category != Some(true)).then_some("each text is a class of its own: set category = true"),
     };
     SettingConfig {
@@ -79,6 +89,7 @@ pub(super) fn label(raw: RawLabel, model: &str, path: &str, sources: &[SourceCon
         scale: None,
         offset: None,
         counter: None,
+        deadband: None,
         no_text: raw.healthy_range.as_ref().map(|_| "a measured value with a healthy_range is a number; list texts in fault_values"),
     };
     let live = raw.address.is_some() || raw.source.is_some();
@@ -198,6 +209,8 @@ struct RawOrigin<'a> {
     offset: Option<f64>,
     /// Of a waveform.
     counter: Option<&'a str>,
+    /// In the signal's unit.
+    deadband: Option<f64>,
     /// Where it must be a number: what else to do.
     no_text: Option<&'static str>,
 }
@@ -232,6 +245,7 @@ impl RawOrigin<'_> {
             scale,
             offset: self.offset.unwrap_or(0.0),
             counter,
+            deadband: self.deadband.and_then(|deadband| check_deadband(deadband, scale, &sources[source], path, notes)),
         })
     }
 
@@ -272,6 +286,19 @@ pub(super) fn source_index(name: Option<&str>, path: &str, sources: &[SourceConf
             None
         }
     }
+}
+
+/// The deadband as the PLC has the value.
+fn check_deadband(deadband: f64, scale: f64, source: &SourceConfig, path: &str, notes: &mut Notes<'_>) -> Option<f64> {
+    let path = join(path, "deadband");
+    if deadband <= 0.0 {
+        notes.fault(&path, format!("not greater than 0: `{deadband}`"), "in the signal's unit; leave it out for every change".to_string());
+    }
+    if !matches!(source.kind, SourceKind::OpcUa(_)) {
+        let hint = "remove it: over Modbus every value is read".to_string();
+        notes.fault(&path, format!("only an OPC UA server has a deadband: `{deadband}`"), hint);
+    }
+    (deadband > 0.0 && scale != 0.0).then(|| deadband / scale.abs())
 }
 
 /// The register of a waveform's counter.

@@ -208,7 +208,8 @@ impl Receiver {
         let (heard, answered) = (Instant::now(), self.plc_now());
         state.heard = heard;
         let mut new = self.last_of(&data, true);
-        let Some(last) = state.last.as_ref().filter(|last| last.same(&new)) else {
+        let deadband = self.emitter.tags()[tag].deadband;
+        let Some(last) = state.last.as_ref().filter(|last| last.same(&new) || deadband.is_some_and(|d| last.within(d, &new))) else {
             if state.unannounced.is_none() && state.last.is_some() {
                 state.unannounced = Some(heard);
                 return;
@@ -225,6 +226,8 @@ impl Receiver {
             state.last = Some(new);
             return;
         };
+        // Of one that the deadband holds back the server will say nothing.
+        new.value = last.value.clone();
         (new.source_time, new.by_read) = (answered.minus(margin).max(last.source_time), last.by_read);
         self.emitter.send_repeated(tag, Self::reading(&data, &new));
         state.last = Some(new);
@@ -387,7 +390,18 @@ impl Last {
             (Some(Value::Block(a)), Some(Value::Block(b))) => bits(a) == bits(b),
             (a, b) => a == b,
         };
-        values && self.status.set_overflow(false) == other.status.set_overflow(false)
+        values && self.has_status_of(other)
+    }
+
+    /// Whether a server with this deadband has no news of `other`. A little more, for numbers that are rounded on their way.
+    fn within(&self, deadband: f64, other: &Self) -> bool {
+        let number = |last: &Self| last.value.as_ref().and_then(Value::number);
+        let near = |(a, b): (f64, f64)| (a - b).abs() <= deadband * (1.0 + 1e-6);
+        self.has_status_of(other) && number(self).zip(number(other)).is_some_and(near)
+    }
+
+    fn has_status_of(&self, other: &Self) -> bool {
+        self.status.set_overflow(false) == other.status.set_overflow(false)
     }
 }
 
@@ -431,6 +445,25 @@ mod tests {
         assert!(sample.receive_time.since(sample.source_time) >= Duration::from_millis(300));
         assert!(sample.repeated, "no news");
         assert_eq!(receiver.silent(Duration::ZERO), None, "nothing has changed");
+    }
+
+    #[test]
+    fn what_a_deadband_holds_back_is_no_change() {
+        let (tx, mut rx) = mpsc::channel(16);
+        let tag = crate::source::Tag { deadband: Some(0.5), ..test_tag("Speed", "a") };
+        let receiver = Receiver::new(Arc::new(Emitter::new(vec![tag].into(), SampleSender::new(vec![tx]))));
+        receiver.set_active(0, true);
+        let start = now().minus(Duration::from_secs(10));
+        receiver.notified(0, data(1.0, start));
+        rx.try_recv().unwrap();
+        for value in [1.3, 0.5, 1.5] {
+            receiver.refreshed(0, data(value, start.plus(Duration::from_secs(1))), Duration::ZERO);
+            let sample = rx.try_recv().unwrap();
+            assert_eq!((sample.value, sample.repeated), (Some(Value::Real(1.0)), true), "{value}");
+        }
+        assert_eq!(receiver.silent(Duration::ZERO), None);
+        receiver.refreshed(0, data(1.6, start.plus(Duration::from_secs(2))), Duration::ZERO);
+        assert_eq!(receiver.silent(Duration::ZERO), Some(0), "this one it would have announced");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use opcua::client::{MonitoredItem, OnSubscriptionNotification, Session};
 use opcua::types::{
-    DataValue, Error, ExtensionObject, MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId, StatusChangeNotification,
+    DataChangeFilter, DataChangeTrigger, DataValue, DeadbandType, Error, ExtensionObject, MonitoredItemCreateRequest,
+    MonitoredItemCreateResult, MonitoringMode, MonitoringParameters, NodeId, StatusChangeNotification, StatusCode,
 };
 
 use super::address::{self, Namespaces};
@@ -116,7 +117,8 @@ impl<'a> Subscription<'a> {
             asked.retain(|(asked, _)| *asked != tag);
             self.fail(tag, Cause::WrongType, reason);
         }
-        let results = request::create_items(session, self.id, &items, &mut self.limits.items).await?;
+        let mut results = request::create_items(session, self.id, &items, &mut self.limits.items).await?;
+        self.add_unfiltered(session, &mut items, &mut results).await?;
         for ((tag, node), result) in asked.into_iter().zip(results) {
             match wire::to_quality(result.status_code) {
                 Quality::Bad(cause) => self.fail(tag, cause, format!("`{}`: {}", self.tags[tag].address, result.status_code)),
@@ -126,6 +128,26 @@ impl<'a> Subscription<'a> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Creates those items again, without a deadband, whose deadband the server does not take: too much news is no fault.
+    async fn add_unfiltered(
+        &mut self,
+        session: &Session,
+        items: &mut [MonitoredItemCreateRequest],
+        results: &mut [MonitoredItemCreateResult],
+    ) -> Result<(), Error> {
+        let filtered = |item: &MonitoredItemCreateRequest| !item.requested_parameters.filter.is_null();
+        let places: Vec<usize> = (0..items.len()).filter(|&i| filtered(&items[i]) && refuses_filter(results[i].status_code)).collect();
+        if places.is_empty() {
+            return Ok(());
+        }
+        tracing::info!("the PLC takes no deadband for {} values: every change is announced", places.len());
+        places.iter().for_each(|&i| items[i].requested_parameters.filter = ExtensionObject::null());
+        let again: Vec<_> = places.iter().map(|&i| items[i].clone()).collect();
+        let answers = request::create_items(session, self.id, &again, &mut self.limits.items).await?;
+        places.into_iter().zip(answers).for_each(|(i, answer)| results[i] = answer);
         Ok(())
     }
 
@@ -179,6 +201,26 @@ fn handle_of(tag: usize) -> u32 {
     u32::try_from(tag + 1).unwrap_or(u32::MAX)
 }
 
+/// Told of a difference of value or status only where it is larger.
+fn deadband(value: f64) -> ExtensionObject {
+    ExtensionObject::from_message(DataChangeFilter {
+        trigger: DataChangeTrigger::StatusValue,
+        deadband_type: DeadbandType::Absolute as u32,
+        deadband_value: value,
+    })
+}
+
+/// Whether the server knows no deadband, or none for this node.
+fn refuses_filter(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BadMonitoredItemFilterUnsupported
+            | StatusCode::BadFilterNotAllowed
+            | StatusCode::BadMonitoredItemFilterInvalid
+            | StatusCode::BadDeadbandFilterInvalid
+    )
+}
+
 fn item(number: usize, tag: &Tag, node: NodeId, publishing_interval: Duration) -> MonitoredItemCreateRequest {
     let sampling = tag.sampling.unwrap_or(publishing_interval).as_secs_f64();
     let queue_size = match tag.shape {
@@ -191,7 +233,7 @@ fn item(number: usize, tag: &Tag, node: NodeId, publishing_interval: Duration) -
         requested_parameters: MonitoringParameters {
             client_handle: handle_of(number),
             sampling_interval: sampling * 1e3,
-            filter: ExtensionObject::null(),
+            filter: tag.deadband.map_or_else(ExtensionObject::null, deadband),
             queue_size,
             discard_oldest: true,
         },

@@ -204,6 +204,7 @@ fn opcua_config(endpoint: &str) -> OpcUaConfig {
         user: None,
         namespace: None,
         publishing_interval: Duration::from_millis(100),
+        polling: None,
         silence: Duration::from_secs(10),
         trust_any_certificate: false,
     }
@@ -308,6 +309,60 @@ async fn a_deadband_is_kept_by_the_plc() {
     sim.command("set rSpeed 106");
     rig.value(0, Value::Real(106.0)).await;
     rig.stop().await;
+}
+
+/// By configuration, and of itself where the PLC has no subscriptions.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_are_read_where_subscriptions_are_no_good() {
+    let mut sim = Sim::start("sim_siemens.py", &["--security", "none", "--max-nodes-per-read", "4"]);
+    let tags = || {
+        vec![
+            scalar("\"DB_Machine\".\"rSpeed\""),
+            block("\"DB_Machine\".\"aVibration\"", 512),
+            scalar("\"DB_Settings\".\"rSetSpeed\""),
+            scalar("\"DB_Machine\".\"rMissing\""),
+            Tag { sampling: Some(Duration::from_secs(2)), ..scalar("\"DB_Machine\".\"rTempBearing\"") },
+        ]
+    };
+    let mut config = opcua(&sim, Security::Auto, None);
+    let SourceKind::OpcUa(opcua) = &mut config else { panic!() };
+    opcua.polling = Some(Duration::from_millis(50));
+    let mut polled = Rig::start(config.clone(), tags());
+    let SourceKind::OpcUa(opcua) = &mut config else { panic!() };
+    opcua.polling = None;
+    sim.command("fault CreateSubscription BadServiceUnsupported 1000");
+    let mut refused = Rig::start(config, tags());
+    for (rig, every) in [(&mut polled, "read every 50 ms"), (&mut refused, "read every 100 ms")] {
+        assert_recent(&rig.good(0).await);
+        assert_eq!(rig.good(1).await.value.unwrap().block().unwrap().len(), 512);
+        rig.good(4).await;
+        rig.bad(3, Cause::UnknownAddress).await;
+        let status = rig.state(SourceState::Connected).await;
+        assert!(
+            status.text.contains("4 of 5 values") && status.text.contains(every) && status.text.contains("rMissing"),
+            "{}",
+            status.text
+        );
+    }
+    sim.command("hold");
+    sim.command("set rSpeed 123.5");
+    for rig in [&mut polled, &mut refused] {
+        rig.value(0, Value::Real(123.5)).await;
+        // What does not change stays fresh, and is no news.
+        let first = rig.good(2).await;
+        let later = rig.sample(2, "later", |s| s.source_time.since(first.source_time) > Duration::from_secs(2)).await;
+        assert_eq!((later.value, later.quality, later.repeated), (first.value, Quality::Good, true));
+    }
+    sim.command("bad rTempBearing BadSensorFailure");
+    polled.bad(4, Cause::SensorFailure).await;
+    sim.command("clear");
+    polled.good(4).await;
+    sim.give("restart 1");
+    polled.bad(0, Cause::ConnectionLost).await;
+    polled.good(0).await;
+    assert!(polled.status.borrow().reconnects > 0);
+    polled.stop().await;
+    refused.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

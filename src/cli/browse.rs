@@ -167,6 +167,7 @@ fn opcua_config(args: &BrowseArgs) -> anyhow::Result<OpcUaConfig> {
         user,
         namespace: None,
         publishing_interval: Duration::from_millis(250),
+        polling: None,
         silence: Duration::from_secs(10),
         trust_any_certificate: c.trust_any_certificate,
     })

@@ -112,6 +112,8 @@ pub struct OpcUaConfig {
     pub namespace: Option<String>,
     /// Default 100 ms.
     pub publishing_interval: Duration,
+    /// Values are read so often, in place of a subscription.
+    pub polling: Option<Duration>,
     /// Default 10 s: no notification for so long though values are expected = silent.
     pub silence: Duration,
     /// Accept a server certificate that nobody has trusted by hand. Default false.

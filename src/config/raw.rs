@@ -141,6 +141,9 @@ section! {
         namespace: String = Example(r#""urn:BeckhoffAutomation:Ua:PLC1""#);
         /// How often the PLC sends changes; 10ms to 1h.
         publishing_interval: Span = Default(r#""100ms""#);
+        /// In place of a subscription the values are read so often: for a PLC whose subscriptions are no good; 10ms to 1h. One that has none
+        /// is read every `publishing_interval` of itself.
+        polling: Span = Example(r#""500ms""#);
         /// No notification for so long although values are expected: the source counts as silent; 100ms to 1d.
         silence: Span = Default(r#""10s""#);
         /// Accept a server certificate that nobody has trusted by hand. For a first try; leave it off in production.

@@ -9,7 +9,7 @@ use crate::config::{
 
 /// Keys that only one protocol knows.
 pub(in crate::config) const OPCUA_KEYS: &[&str] =
-    &["security", "user", "namespace", "publishing_interval", "silence", "trust_any_certificate"];
+    &["security", "user", "namespace", "publishing_interval", "polling", "silence", "trust_any_certificate"];
 pub(in crate::config) const MODBUS_KEYS: &[&str] =
     &["host", "port", "baud", "parity", "stop_bits", "unit", "poll_interval", "timeout", "word_order", "max_registers", "max_gap", "pause"];
 
@@ -70,6 +70,7 @@ fn opcua(raw: RawSource, path: &str, notes: &mut Notes<'_>) -> OpcUaConfig {
         user: raw.user.and_then(|user| self::user(user, &join(path, "user"), notes)),
         namespace: raw.namespace,
         publishing_interval: notes.span_within(&join(path, "publishing_interval"), raw.publishing_interval, bounds::INTERVAL),
+        polling: raw.polling.map(|s| notes.span_within(&join(path, "polling"), Some(s), bounds::INTERVAL)),
         silence: notes.span_within(&join(path, "silence"), raw.silence, bounds::SILENCE),
         trust_any_certificate: raw.trust_any_certificate.unwrap_or(false),
     }

@@ -247,6 +247,7 @@ mod tests {
             security,
             user: user.then(|| UserConfig { name: "gate".into(), password: PasswordFrom::Env("NONE".into()) }),
             namespace: None,
+            polling: None,
             publishing_interval: Duration::from_millis(100),
             silence: Duration::from_secs(10),
             trust_any_certificate: false,

@@ -16,7 +16,6 @@ use opcua::types::{
 
 use super::receive::Receiver;
 use super::request;
-use super::subscribe::Subscription;
 use crate::types::Timestamp;
 use crate::wire::opcua as wire;
 
@@ -37,14 +36,14 @@ const HISTORY: u8 = 4;
 pub(super) type Filled = (usize, Vec<DataValue>);
 
 /// Fills what the last loss of the connection has left, and lets the news go on. Whatever goes wrong: the gap stays marked as it is.
-pub(super) async fn fill(session: &Session, subscription: &mut Subscription<'_>, receiver: &Receiver) {
+/// `nodes`: of all tags that have one.
+pub(super) async fn fill(session: &Session, mut nodes: Vec<(usize, NodeId)>, limit: &mut usize, receiver: &Receiver) {
     let gaps = receiver.gaps();
     if gaps.is_empty() {
         return;
     }
-    let tags: Vec<usize> = gaps.iter().map(|(tag, _)| *tag).collect();
-    let nodes = subscription.nodes_of(&tags);
-    let read = tokio::time::timeout(FILL_TIME, past(session, &nodes, &gaps, receiver, &mut subscription.limits.read)).await;
+    nodes.retain(|(tag, _)| gaps.iter().any(|(with_gap, _)| with_gap == tag));
+    let read = tokio::time::timeout(FILL_TIME, past(session, &nodes, &gaps, receiver, limit)).await;
     let filled = match read {
         Ok(Ok(filled)) => filled,
         Ok(Err(e)) => {

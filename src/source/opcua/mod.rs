@@ -14,6 +14,7 @@ mod connect;
 mod gap;
 mod members;
 mod pki;
+mod poll;
 mod receive;
 mod request;
 mod subscribe;

@@ -203,7 +203,22 @@ impl Receiver {
     /// The answer of a refresh read; `margin`: how long a notification can be on its way.
     pub fn refreshed(&self, tag: usize, data: DataValue, margin: Duration) {
         let data = self.member_of(tag, data);
+        self.read_again(&mut self.tags.lock(), tag, data, margin);
+    }
+
+    /// The answer of a read where nothing is subscribed: another value is news at once.
+    pub fn polled(&self, tag: usize, data: DataValue) {
+        let data = self.member_of(tag, data);
         let mut tags = self.tags.lock();
+        let last = tags.get(tag).and_then(|state| state.last.as_ref());
+        if last.is_some_and(|last| last.same(&self.last_of(&data, false))) {
+            self.read_again(&mut tags, tag, data, Duration::ZERO);
+        } else {
+            self.news(&mut tags, tag, data);
+        }
+    }
+
+    fn read_again(&self, tags: &mut [TagState], tag: usize, data: DataValue, margin: Duration) {
         let Some(state) = tags.get_mut(tag).filter(|state| state.held.is_none()) else { return };
         let (heard, answered) = (Instant::now(), self.plc_now());
         state.heard = heard;

@@ -11,9 +11,10 @@ use parking_lot::Mutex;
 
 use super::address::Namespaces;
 use super::gap;
+use super::poll::{self, Polled};
 use super::receive::Receiver;
-use super::request;
-use super::subscribe::{Addresses, Subscription};
+use super::request::{self, Limits};
+use super::subscribe::{Addresses, Failed, Subscription};
 use super::write::Writer;
 use super::{is_publish, log_event};
 use crate::config::OpcUaConfig;
@@ -161,11 +162,21 @@ impl<'a> Watch<'a> {
         };
         let place = Addresses { namespace: self.config.namespace.as_deref(), namespaces: &namespaces };
         delete_old(session).await;
+        if let Some(interval) = self.config.polling {
+            return self.poll(session, &place, facts.limits, interval).await;
+        }
         // From now on: the first request for publishing follows at once, and its refusal is not to be forgotten.
         self.publish_refused.store(false, Ordering::Relaxed);
-        let mut subscription = Subscription::create(session, self.config, self.emitter.tags(), &self.receiver, facts.limits).await?;
+        let created = Subscription::create(session, self.config, self.emitter.tags(), &self.receiver, facts.limits).await;
+        let mut subscription = match created {
+            Err(e) if poll::has_no_subscriptions(&e) => {
+                return self.poll(session, &place, facts.limits, self.config.publishing_interval).await;
+            }
+            created => created?,
+        };
         subscription.add(session, &place, None).await?;
-        gap::fill(session, &mut subscription, &self.receiver).await;
+        let all: Vec<usize> = (0..self.emitter.tags().len()).collect();
+        gap::fill(session, subscription.nodes_of(&all), &mut subscription.limits.read, &self.receiver).await;
         // What the deletion of the old subscription has brought about may come until here.
         self.unsubscribed.store(false, Ordering::Relaxed);
         *self.last_publish.lock() = Instant::now();
@@ -173,6 +184,36 @@ impl<'a> Watch<'a> {
         tokio::select! {
             fault = self.watch(session, &place, &mut subscription) => fault,
             never = self.writer.run(session, &place) => match never {},
+        }
+    }
+
+    /// Reads at an interval, in place of a subscription.
+    async fn poll(&self, session: &Session, place: &Addresses<'_>, limits: Limits, interval: Duration) -> Result<Infallible, Fault> {
+        let mut polled = Polled::prepare(session, place, (self.emitter.tags(), &self.receiver), limits).await;
+        gap::fill(session, polled.nodes(), &mut polled.limits.read, &self.receiver).await;
+        let reading = async {
+            let started = now();
+            let how = format!("read every {} ms", interval.as_millis());
+            let mut ticks = tokio::time::interval(interval);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            let (mut clock_at, mut report_at) = (Instant::now() + CLOCK_EVERY, Instant::now());
+            loop {
+                ticks.tick().await;
+                polled.read_due(session).await?;
+                if self.receiver.suspects_clock() || Instant::now() >= clock_at {
+                    clock_at = Instant::now() + CLOCK_EVERY;
+                    self.read_clock(session).await?;
+                }
+                if Instant::now() >= report_at {
+                    report_at = Instant::now() + TICK;
+                    polled.repeat_failed();
+                    self.report((&polled.failed(), &how), started);
+                }
+            }
+        };
+        tokio::select! {
+            fault = reading => fault,
+            never = self.writer.run(session, place) => match never {},
         }
     }
 
@@ -185,6 +226,7 @@ impl<'a> Watch<'a> {
         let started = (Instant::now(), now());
         let doublings = self.silent.load(Ordering::Relaxed).min(MOST_DOUBLINGS);
         let patience = (self.config.silence * 2u32.pow(doublings)).max(subscription.keep_alive * 2 + Duration::from_secs(1));
+        let how = format!("subscribed, published every {} ms", subscription.publishing_interval.as_millis());
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let (mut refresh_at, mut clock_at) = (Instant::now() + REFRESH_EVERY, Instant::now() + CLOCK_EVERY);
@@ -212,7 +254,7 @@ impl<'a> Watch<'a> {
             if started.0.elapsed() > patience * 10 {
                 self.silent.store(0, Ordering::Relaxed);
             }
-            self.report(subscription, started.1);
+            self.report((subscription.failed(), &how), started.1);
         }
     }
 
@@ -261,27 +303,23 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn report(&self, subscription: &Subscription<'_>, started: Timestamp) {
+    /// `how` its values come, and those that do not.
+    fn report(&self, (failed, how): (&[Failed], &str), started: Timestamp) {
         let (last_good, tags) = (self.emitter.last_good(), self.emitter.tags().len());
         let flowing = last_good >= started || tags == 0;
         if flowing && (tags == 0 || now().since(last_good) < STALE_AFTER) {
-            self.reporter.set(SourceState::Connected, &self.text(subscription));
+            self.reporter.set(SourceState::Connected, &self.text(failed, how));
         } else if now().since(last_good.max(started)) >= STALE_AFTER {
-            let text = format!("connected, but no usable value for {} s or more; {}", STALE_AFTER.as_secs(), self.text(subscription));
+            let text = format!("connected, but no usable value for {} s or more; {}", STALE_AFTER.as_secs(), self.text(failed, how));
             self.reporter.set(SourceState::Stale, &text);
         } else {
             self.reporter.refresh();
         }
     }
 
-    fn text(&self, subscription: &Subscription<'_>) -> String {
-        let (failed, tags) = (subscription.failed(), self.emitter.tags());
-        let mut parts = vec![format!(
-            "{} of {} values subscribed, published every {} ms",
-            tags.len() - failed.len(),
-            tags.len(),
-            subscription.publishing_interval.as_millis()
-        )];
+    fn text(&self, failed: &[Failed], how: &str) -> String {
+        let tags = self.emitter.tags();
+        let mut parts = vec![format!("{} of {} values {how}", tags.len() - failed.len(), tags.len())];
         parts.extend(failed.iter().take(3).map(|f| format!("`{}` has no value: {}", tags[f.tag].name, f.reason)));
         if failed.len() > 3 {
             parts.push(format!("and {} more", failed.len() - 3));

@@ -222,6 +222,12 @@ impl Walk<'_> {
         self.put(path, value, quality);
     }
 
+    /// Of such a quality; without a value: Bad.
+    fn maybe_as(&mut self, path: impl FnOnce() -> String, value: Option<Scalar>, quality: Quality) {
+        let quality = if value.is_some() { quality } else { Quality::Bad(Cause::NoData) };
+        self.put(path, value, quality);
+    }
+
     fn text(&mut self, path: impl FnOnce() -> String, text: &Arc<str>) {
         self.put(path, Some(Scalar::Text(text.clone())), Quality::Good);
     }
@@ -368,9 +374,12 @@ fn regimes(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
         w.code(|| r("State"), slot.state.code());
         w.words(|| r("StateText"), slot.state.name());
         w.flag(|| r("InEnvelope"), slot.in_envelope);
-        w.code(|| r("DriftStatus"), slot.drift_status.code());
         let present = regime.slot == Some(k as u16);
-        w.number_as(|| r("DriftIndex"), slot.drift_index, if present { index_quality(&verdict.monitors[0]) } else { LAST_USABLE });
+        let quality = if present { index_quality(&verdict.monitors[0]) } else { LAST_USABLE };
+        // That nothing was judged here yet is true at any time.
+        let of_status = if slot.drift_status == DriftStatus::NotEvaluated { Quality::Good } else { quality };
+        w.put(|| r("DriftStatus"), Some(Scalar::U16(slot.drift_status.code())), of_status);
+        w.number_as(|| r("DriftIndex"), slot.drift_index, quality);
         w.count(|| r("RowsLearned"), learned);
         w.count(|| r("RowsRequired"), required);
         w.number(|| r("LearnProgress"), (100.0 * f64::from(learned) / f64::from(required.max(1))).min(100.0));
@@ -507,17 +516,20 @@ fn features(w: &mut Walk<'_>, m: &str, config: &MachineConfig, verdict: &Verdict
 }
 
 /// A check that has not looked yet has no value: Bad.
+/// Of the last look: it says nothing of the present row where that is not judged.
 fn checks(w: &mut Walk<'_>, m: &str, config: &MachineConfig, verdict: &Verdict) {
+    let quality = index_quality(&verdict.monitors[0]);
     let failed: Vec<&str> = verdict.checks.iter().filter(|c| c.passed == Some(false)).map(|c| &*c.name).collect();
     let looked = verdict.checks.iter().any(|c| c.passed.is_some());
     w.code(|| format!("{m}.Checks.Total"), verdict.checks.len() as u16);
-    w.code(|| format!("{m}.Checks.Failed"), failed.len() as u16);
-    w.maybe(|| format!("{m}.Checks.AllPassed"), looked.then_some(Scalar::Bool(failed.is_empty())));
-    w.words(|| format!("{m}.Checks.FailedText"), &failed.join(", "));
+    let of_look = if looked { quality } else { Quality::Good };
+    w.put(|| format!("{m}.Checks.Failed"), Some(Scalar::U16(failed.len() as u16)), of_look);
+    w.maybe_as(|| format!("{m}.Checks.AllPassed"), looked.then_some(Scalar::Bool(failed.is_empty())), quality);
+    w.put(|| format!("{m}.Checks.FailedText"), Some(Scalar::Text(failed.join(", ").into())), of_look);
     for check in &verdict.checks {
         let c = |name: &str| format!("{m}.Checks.{}.{name}", check.name);
-        w.maybe(|| c("Passed"), check.passed.map(Scalar::Bool));
-        w.number(|| c("Value"), check.value);
+        w.maybe_as(|| c("Passed"), check.passed.map(Scalar::Bool), quality);
+        w.number_as(|| c("Value"), check.value, quality);
         w.text(|| c("Feature"), &feature_name(config, check.feature));
         w.text(|| c("RegimeKey"), &check.regime);
         w.moment(|| c("LastEvaluation"), check.time);

@@ -96,8 +96,10 @@ def test_suspended_values_stay_and_say_so(tmp_path):
         write(client, f"{MODEL}.ScoreThreshold", 0.0, ua.VariantType.Double)
         eventually(lambda: read(client, f"{MODEL}.ScoreThreshold.EffectiveValue") == own, 60, "the model's own again")
 
+        eventually(lambda: read(client, "Motor1.Checks.AllPassed") is not None, 60, "a look of the checks")
+        looks = ["Motor1.Checks.AllPassed", "Motor1.Checks.Failed", "Motor1.Checks.FailedText", "Motor1.Regimes.R01.DriftStatus"]
         command(client, SUSPEND)
-        for path in [*MEASURED, *PREDICTED]:
+        for path in [*MEASURED, *PREDICTED, *looks]:
             eventually(lambda: status(client, path) == LAST_USABLE, 60, f"{path} while suspended")
             assert value(data(client, path)) is not None
         assert status(client, f"{MODEL}.Score") == WAITING
@@ -105,5 +107,5 @@ def test_suspended_values_stay_and_say_so(tmp_path):
         assert read(client, f"{MODEL}.TrustText") == "not trusted: suspended by an operator"
         assert read(client, "Motor1.Fault.Text") == "no fault; not trusted: suspended by an operator"
         command(client, RESUME)
-        for path in [*MEASURED, *PREDICTED]:
+        for path in [*MEASURED, *PREDICTED, *looks]:
             eventually(lambda: status(client, path) == 0, 120, f"{path} again")

@@ -419,7 +419,8 @@ fn labels_by_people_count_for_the_performance_monitor() {
     // Learned from, so without a prediction: kept, not counted.
     let Ok(Decided::Done(answer, _)) = bench.decide(&label("M-5", 0.0, 0.0)) else { panic!("refused") };
     assert!(answer.text.contains("no performance monitor counts it"), "{}", answer.text);
-    assert!(bench.core.verdict().regimes[0].total_time > 100.0);
+    let time = bench.core.verdict().regimes[0].total_time;
+    assert!((100.0..200.0).contains(&time), "{time} s: without the time before the first row that was judged");
     bench.restart();
     assert!(bench.core.verdict().regimes[0].total_time > 100.0);
 }

@@ -7,7 +7,7 @@ use super::MachineCore;
 use super::buffers::{BufferRow, Change};
 use crate::bundle::Bundle;
 use crate::regime::Place;
-use crate::types::{BufferReason, DriftStatus, EventKind, NotEvaluated, RegimeState, Trust};
+use crate::types::{BufferReason, DriftStatus, EventKind, NotEvaluated, RegimeState, Timestamp, Trust};
 
 impl MachineCore {
     pub(super) fn judge_row(&mut self) {
@@ -40,7 +40,8 @@ impl MachineCore {
     fn visit(&mut self, slot: u16) {
         let was_here = self.verdict.regime.slot == Some(slot) && self.verdict.row + 1 == self.now.row && self.verdict.row > 0;
         let Some(visits) = self.visits.get_mut(usize::from(slot)) else { return };
-        let since = self.now.time.since(visits.last_seen);
+        // Learned rows are no visits: the first one has none before it.
+        let since = if visits.last_seen == Timestamp::EPOCH { Duration::ZERO } else { self.now.time.since(visits.last_seen) };
         visits.rows += 1;
         visits.last_seen = self.now.time;
         let total = self.labelling.spend(slot, if was_here { since } else { Duration::ZERO });

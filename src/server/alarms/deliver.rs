@@ -7,7 +7,7 @@ use std::time::Duration;
 use opcua::server::ServerHandle;
 use opcua::server::address_space::AddressSpace;
 use opcua::sync::RwLock;
-use opcua::types::{DataValue, Variant};
+use opcua::types::{DataValue, StatusCode, Variant};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -82,7 +82,10 @@ impl Deliverer {
     /// The alarm's node shows the same as its event.
     fn show(&self, alarm: &Alarm, event: &Occurrence) {
         let time = to_date_time(alarm.state.time);
-        let value = |value: &Variant| DataValue::new_at(value.clone(), time);
+        let value = |value: &Variant| {
+            let status = if matches!(value, Variant::Empty) { StatusCode::BadWaitingForInitialData } else { StatusCode::Good };
+            DataValue { status: Some(status), ..DataValue::new_at(value.clone(), time) }
+        };
         let values = event.fields().map(|(path, v)| (format!("{}.{}", alarm.spec.path, path.replace('/', ".")), value(v)));
         let subscriptions = self.handle.subscriptions();
         Values { space: &self.space, subscriptions, shared: &self.shared }.set_as_they_are(values.collect());

@@ -131,6 +131,19 @@ async fn open(place: &ModbusPlace) -> Result<Context, String> {
     }
 }
 
+/// The library tells the end of a connection as an error of whatever system call failed last.
+fn explain(error: &tokio_modbus::Error) -> String {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, InvalidData, NetworkUnreachable, TimedOut};
+    match error {
+        tokio_modbus::Error::Transport(e)
+            if !matches!(e.kind(), ConnectionRefused | HostUnreachable | InvalidData | NetworkUnreachable | TimedOut) =>
+        {
+            "the device has closed it".into()
+        }
+        error => error.to_string(),
+    }
+}
+
 /// A unit on its line.
 pub(super) struct Device {
     line: Arc<Line>,
@@ -173,7 +186,7 @@ impl Device {
                 state.context = Some(context);
                 return Ok(answer);
             }
-            Ok(Err(e)) => LinkError::Transport(e.to_string()),
+            Ok(Err(e)) => LinkError::Transport(explain(&e)),
             Err(_) => LinkError::Timeout(self.timeout),
         };
         self.wasted = begun.elapsed();

@@ -284,7 +284,8 @@ impl Running {
     fn publish(&mut self) {
         let verdict = self.d.core.verdict();
         self.beside.learning = self.d.core.learning();
-        self.beside.slots.remaining = self.d.models.publish(wall_clock());
+        self.beside.now = wall_clock();
+        self.beside.slots.remaining = self.d.models.publish(self.beside.now);
         self.beside.origins = thresholds::origins(self.d.core.config(), &self.d.from_file, self.d.core.bundle());
         self.beside.report.clone_from(self.reports.view());
         self.beside.allowed = self.allowed();

@@ -22,6 +22,8 @@ use crate::types::{
 pub struct Beside {
     /// Latest values of the channels: signals, then settings.
     pub channels: Vec<Channel>,
+    /// Time of what is no row's: the state of the source.
+    pub now: Timestamp,
     /// Roll-up over the sources of the machine: the worst.
     pub source: Option<(SourceState, Timestamp)>,
     /// Rows learned and wanted.
@@ -273,6 +275,8 @@ fn machine(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
         SourceState::Connected | SourceState::Connecting => Health::Starting,
         _ => Health::Degraded,
     };
+    // A source is lost and found between rows.
+    w.time = beside.now.max(verdict.time);
     w.code(|| format!("{m}.Health"), health.code());
     let health_text = match &slow {
         Some(model) if health == Health::Degraded && source == SourceState::Connected => {
@@ -285,6 +289,7 @@ fn machine(w: &mut Walk<'_>, m: &str, verdict: &Verdict, beside: &Beside) {
     w.code(|| format!("{m}.Source.State"), source.code());
     w.words(|| format!("{m}.Source.StateText"), source.name());
     w.moment(|| format!("{m}.Source.LastGoodTime"), last_good);
+    w.time = verdict.time;
     prediction::roll_up(w, m, verdict);
     w.code(|| format!("{m}.Drift.Status"), verdict.status.code());
     w.words(|| format!("{m}.Drift.StatusText"), &status_text(verdict));

@@ -1,5 +1,7 @@
 """All that people tune, in one demo of its own: written, refused, reset, audited, kept; sources switched off and on; rights."""
 
+from datetime import UTC, datetime
+
 import pytest
 from asyncua import ua
 from gateway import Gateway, eventually, node, read, write
@@ -29,6 +31,7 @@ def status(client, path):
 
 def test_a_source_is_switched_off_and_on(gateway, client):
     eventually(lambda: status(client, SIGNAL) == ua.StatusCodes.Good, 60, "a value")
+    begun = datetime.now(UTC)
     write(client, ENABLED, False, BOOLEAN)
     assert read(client, f"{ENABLED}.EffectiveValue") is False
     eventually(lambda: status(client, SIGNAL) == ua.StatusCodes.BadOutOfService, 60, "values that say that the source is off")
@@ -36,6 +39,8 @@ def test_a_source_is_switched_off_and_on(gateway, client):
     assert read(client, "Gateway.Sources.PLC1.StateText") == "switched off"
     assert not read(client, "Gateway.Sources.PLC1.SourceDownAlarm.ActiveState.Id"), "switched off is not down"
     eventually(lambda: "switched off" in read(client, "Gateway.HealthText"), 60, "the gateway says so")
+    for path in ("Motor1.Source.State", "Motor1.Health"):
+        assert node(client, path).read_data_value().SourceTimestamp.replace(tzinfo=UTC) >= begun, f"{path}: of the change, not of the last row"
     write(client, ENABLED, True, BOOLEAN)
     eventually(lambda: status(client, SIGNAL) == ua.StatusCodes.Good, 60, "values again")
     eventually(lambda: read(client, "Gateway.Sources.PLC1.State") == 2, 60, "Connected")

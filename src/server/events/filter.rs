@@ -24,6 +24,10 @@ use opcua::types::{
 
 const SELECT: &str = "\u{1}s";
 const WHERE: &str = "\u{1}w";
+/// Bytes of a where clause: it is looked at for every event. What panels send is a tenth of it.
+const LONGEST_WHERE: usize = 16 << 10;
+/// Filters in use at most, over all clients.
+const MOST_FILTERS: usize = 1_000;
 
 /// A filter as the client sent it.
 #[derive(Debug)]
@@ -45,15 +49,18 @@ impl Filters {
 
     /// Keeps the filter; the one that takes its place. Of one with a clause that no event filter may have the stack gets another that it
     /// refuses.
-    fn replace(&self, filter: EventFilter) -> EventFilter {
-        if !is_understood(&filter.where_clause) {
+    fn replace(&self, filter: EventFilter, length: usize) -> EventFilter {
+        if length > LONGEST_WHERE || !is_understood(&filter.where_clause) {
             return refused(filter.select_clauses);
         }
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let clauses = filter.select_clauses.as_ref().map_or(0, Vec::len);
-        let raw = Arc::new(RawFilter { filter });
         let mut known = self.known.lock();
         known.retain(|_, filter| filter.strong_count() > 0);
+        if known.len() >= MOST_FILTERS {
+            return refused(filter.select_clauses);
+        }
+        let raw = Arc::new(RawFilter { filter });
         known.insert(id, Arc::downgrade(&raw));
         let literal = |value: Variant| ExtensionObject::from_message(LiteralOperand { value });
         let gate = ContentFilterElement {
@@ -153,7 +160,11 @@ impl TypeLoader for FilterLoader {
             return None;
         }
         let filter = EventFilter::decode(stream, context);
-        Some(filter.map(|filter| Box::new(self.0.replace(filter)) as Box<dyn DynEncodable>))
+        let length = |filter: &EventFilter| filter.where_clause.byte_len(context);
+        Some(filter.map(|filter| {
+            let length = length(&filter);
+            Box::new(self.0.replace(filter, length)) as Box<dyn DynEncodable>
+        }))
     }
 
     fn load_from_xml(
@@ -434,12 +445,27 @@ mod tests {
     fn a_filter_of_many_ways_is_judged_at_once() {
         let ways = |last: FilterOperator| {
             let literal = ExtensionObject::from_message(LiteralOperand { value: true.into() });
-            let mut elements: Vec<_> = (1..500).map(|i| element(FilterOperator::And, vec![to(i), to(i)])).collect();
+            let mut elements: Vec<_> = (1..200).map(|i| element(FilterOperator::And, vec![to(i), to(i)])).collect();
             elements.push(element(last, vec![literal]));
             with(elements)
         };
         let filters = Arc::new(Filters::default());
         assert!(received(&filters, &ways(FilterOperator::Not)).is_ok());
         assert!(received(&filters, &ways(FilterOperator::InView)).is_err());
+    }
+
+    #[test]
+    fn long_clauses_and_too_many_filters_are_refused() {
+        let like = |length: usize| {
+            let text = |c: &str| ExtensionObject::from_message(LiteralOperand { value: c.repeat(length).into() });
+            with(vec![element(FilterOperator::Like, vec![text("a"), text("%")])])
+        };
+        let filters = Arc::new(Filters::default());
+        assert!(received(&filters, &like(4_000)).is_ok());
+        assert!(received(&filters, &like(20_000)).is_err());
+        let mut kept: Vec<_> = (0..MOST_FILTERS).map(|_| received(&filters, &sent()).unwrap()).collect();
+        assert!(received(&filters, &sent()).is_err());
+        kept.pop();
+        assert!(received(&filters, &sent()).is_ok(), "one has gone");
     }
 }

@@ -11,6 +11,8 @@ use super::occurrence::Occurrence;
 const DEPTH: u32 = 32;
 /// Elements looked at for one event at most: with few elements, shared operands can still cost without end.
 const STEPS: u32 = 2_000;
+/// Comparisons of a character with a piece of a pattern that count as one of them.
+const CHARACTERS_A_STEP: usize = 200;
 
 /// Whether the event passes. An empty clause lets all pass; an answer that is not known does not.
 pub(super) fn passes(elements: &[ContentFilterElement], event: &Occurrence, types: &dyn TypeTree) -> bool {
@@ -69,7 +71,7 @@ impl Evaluation<'_> {
                 _ => None,
             }),
             FilterOperator::OfType => answer(node(a).map(|wanted| self.is_of(&wanted))),
-            FilterOperator::Like => answer(text(a).zip(text(b)).map(|(text, pattern)| like(&text, &pattern))),
+            FilterOperator::Like => answer(text(a).zip(text(b)).and_then(|(text, pattern)| self.like(&text, &pattern))),
             FilterOperator::Cast => match b {
                 Variant::NodeId(id) => VariantTypeId::try_from(&**id).map_or(Variant::Empty, |wanted| a.cast(wanted)),
                 _ => Variant::Empty,
@@ -78,6 +80,13 @@ impl Evaluation<'_> {
             FilterOperator::BitwiseOr => bits(a, b, |a, b| a | b),
             FilterOperator::InView | FilterOperator::RelatedTo => Variant::Empty,
         }
+    }
+
+    /// `None` where it would take too long.
+    fn like(&mut self, text: &str, pattern: &str) -> Option<bool> {
+        let cost = text.len().saturating_mul(pattern.len()) / CHARACTERS_A_STEP;
+        self.steps = self.steps.saturating_add(u32::try_from(cost).unwrap_or(u32::MAX));
+        (self.steps < STEPS).then(|| like(text, pattern))
     }
 
     fn is_of(&self, wanted: &NodeId) -> bool {
@@ -172,17 +181,15 @@ fn bits(a: &Variant, b: &Variant, combine: fn(i64, i64) -> i64) -> Variant {
 /// `%` any text, `_` one character, `[a-z]` one of these, `[^a-z]` none of these, `\` takes the next one as it is.
 fn like(text: &str, pattern: &str) -> bool {
     let (text, pattern): (Vec<char>, Vec<Piece>) = (text.chars().collect(), pieces(pattern));
-    // Which prefixes of the text the pieces so far can have eaten: as long as the text, never exponential.
+    // Which prefixes of the text the pieces so far can have eaten: one walk over the text for each piece.
     let mut reached = vec![false; text.len() + 1];
     reached[0] = true;
     for piece in &pattern {
+        let Some(first) = reached.iter().position(|at| *at) else { return false };
         let mut next = vec![false; text.len() + 1];
-        for at in (0..=text.len()).filter(|at| reached[*at]) {
-            match piece {
-                Piece::Any => next[at..].fill(true),
-                piece if at < text.len() && piece.takes(text[at]) => next[at + 1] = true,
-                _ => {}
-            }
+        match piece {
+            Piece::Any => next[first..].fill(true),
+            piece => (first..text.len()).filter(|at| reached[*at] && piece.takes(text[*at])).for_each(|at| next[at + 1] = true),
         }
         reached = next;
     }
@@ -345,5 +352,7 @@ mod tests {
             assert!(!like(text, pattern), "{text} {pattern}");
         }
         assert!(!like(&"a".repeat(2_000), &"%a".repeat(200).replace('a', "b")));
+        // Quadratic at most: this would take minutes otherwise.
+        assert!(!like(&"a".repeat(4_000), &format!("{}b", "%".repeat(4_000))));
     }
 }

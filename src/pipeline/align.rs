@@ -96,6 +96,8 @@ impl Aligner {
         }
         let sample = self.channels.get(trigger)?.queue.front()?;
         let (time, received) = (sample.source_time, sample.receive_time);
+        // A lost connection is told channel by channel: what is told of the others meanwhile is of the same loss.
+        let told_until = if sample.quality.is_usable() { received } else { received.plus(WAIT) };
         if now < received.plus(WAIT) && !self.complete(trigger, time) {
             return None;
         }
@@ -103,7 +105,11 @@ impl Aligner {
         for (k, state) in self.channels.iter_mut().enumerate() {
             let shared = self.sources[k] == source;
             while let Some(sample) = state.queue.front() {
-                let due = if shared && sample.quality.is_usable() { sample.source_time <= time } else { sample.receive_time <= received };
+                let due = match sample.quality.is_usable() {
+                    true if shared => sample.source_time <= time,
+                    true => sample.receive_time <= received,
+                    false => sample.receive_time <= told_until,
+                };
                 if !due || (k == trigger && sample.source_time > time) {
                     break;
                 }
@@ -278,6 +284,28 @@ mod tests {
         a.push(sample(0, 2000, 3300, 9.0));
         assert_eq!(a.late(), 1);
         assert!(a.next_frame(at(3500)).is_none());
+    }
+
+    /// The trigger's sample is the first of those that tell the loss.
+    #[test]
+    fn a_lost_connection_is_one_row_without_values() {
+        let mut a = aligner("trigger = \"A\"");
+        a.push(sample(0, 0, 1000, 1.0));
+        a.push(sample(1, 0, 1000, 2.0));
+        assert_eq!(numbers(&a.next_frame(at(1001)).unwrap()), [Some(1.0), Some(2.0)]);
+        let lost = |channel, ms| Sample { value: None, quality: Quality::Bad(Cause::ConnectionLost), ..sample(channel, ms, ms, 0.0) };
+        a.push(lost(0, 1500));
+        assert!(a.next_frame(at(1500)).is_none(), "the other one may be told as well");
+        a.push(lost(1, 1501));
+        let frame = a.next_frame(at(1502)).unwrap();
+        assert_eq!(frame.channels.iter().map(|c| c.quality).collect::<Vec<_>>(), [Quality::Bad(Cause::ConnectionLost); 2]);
+        // A trigger that is broken by itself takes nothing with it.
+        a.push(sample(0, 2000, 2000, 3.0));
+        a.push(sample(1, 2000, 2000, 4.0));
+        a.next_frame(at(2001)).unwrap();
+        a.push(lost(0, 2500));
+        assert!(a.next_frame(at(2510)).is_none());
+        assert_eq!(numbers(&a.next_frame(at(2700)).unwrap()), [None, Some(4.0)]);
     }
 
     #[test]

@@ -342,7 +342,7 @@ pub struct CheckReport {
     pub name: Arc<str>,
     /// Word of what it measures.
     pub kind: &'static str,
-    /// False where any regime fails; `None` before the first look, or where it has no answer.
+    /// False where any regime fails; `None` before the first look, and where the last ones had no answer.
     pub passed: Option<bool>,
     /// What it holds against the limit; NaN where it has none.
     pub value: f64,

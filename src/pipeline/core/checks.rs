@@ -105,8 +105,16 @@ impl MachineCore {
     }
 
     fn take_result(&mut self, k: usize, check: &Check, slot: u16, result: CheckResult) {
-        let Some(passed) = result.passed else { return };
         let look = &mut self.checks.last[k * self.checks.slots + usize::from(slot)];
+        let Some(passed) = result.passed else {
+            // Nothing to be measured in these rows, such as a sensor that is gone: the look before says nothing of them. A share is of the
+            // monitor's last evaluation, which may have been elsewhere.
+            if look.result.passed.is_some() && check.kind != CheckKind::DriftedShare {
+                look.result = CheckResult::NONE;
+                self.report_check(k);
+            }
+            return;
+        };
         let before = look.result.passed.replace(passed).unwrap_or(true);
         *look = Look { result, time: self.now.time };
         let report = &mut self.verdict.checks[k];
@@ -123,7 +131,11 @@ impl MachineCore {
     /// The worst of a check's looks, one a regime.
     fn report_check(&mut self, k: usize) {
         let looks = self.checks.of(k).iter().enumerate().filter(|(_, l)| l.result.passed.is_some());
-        let Some((slot, look)) = looks.max_by(|a, b| a.1.result.value.total_cmp(&b.1.result.value)) else { return };
+        let Some((slot, look)) = looks.max_by(|a, b| a.1.result.value.total_cmp(&b.1.result.value)) else {
+            let report = &mut self.verdict.checks[k];
+            (report.passed, report.value, report.feature) = (None, f64::NAN, None);
+            return;
+        };
         let key = self.bundle.as_ref().and_then(|b| b.envelope.regimes.get(slot)).map_or_else(|| Arc::from(""), |r| r.key.clone());
         let report = &mut self.verdict.checks[k];
         (report.passed, report.value) = (look.result.passed, look.result.value);

@@ -433,3 +433,23 @@ fn nothing_is_offered_before_there_is_a_reference() {
         assert!(matches!(core.decide(&command, &"eva".into(), Timestamp::EPOCH), Err(Refusal::InvalidState(_))), "{command:?}");
     }
 }
+
+/// A look at rows without a value has no answer; the one before says nothing of them.
+#[test]
+fn a_check_of_a_sensor_that_is_gone_has_no_answer() {
+    let text = format!("{CONFIG}[[machines.checks]]\nname = \"Middle\"\ncheck = \"mean_in_band\"\nfeature = \"a\"\nlimit = 0.5\n");
+    let mut bench = Bench::of(&text);
+    let passed = |bench: &Bench| bench.core.verdict().checks[0].passed;
+    assert_eq!(passed(&bench), Some(true));
+    for _ in 0..150 {
+        bench.seconds += 1.0;
+        let time = Timestamp::from_secs_f64(bench.seconds);
+        let gone = Channel { value: None, quality: crate::types::Quality::Bad(crate::types::Cause::SensorFailure), source_time: time };
+        let frame = Frame { time, channels: vec![gone, Channel::good(Value::Real(5.0), time), Channel::good(Value::Real(164.0), time)] };
+        bench.core.step(&frame);
+    }
+    let check = &bench.core.verdict().checks[0];
+    assert_eq!((check.passed, check.value.is_nan()), (None, true));
+    bench.rows(150, 164.0, 0.0);
+    assert_eq!(passed(&bench), Some(true), "it is back");
+}

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use opcua::nodes::Variable;
-use opcua::server::SubscriptionCache;
 use opcua::server::address_space::{AddressSpace, NodeType};
+use opcua::server::{MonitoredItemHandle, SubscriptionCache};
 use opcua::sync::{Mutex, RwLock};
 use opcua::types::{AttributeId, DataEncoding, DataValue, NodeId, NumericRange, TimestampsToReturn, Variant};
 
@@ -135,13 +135,17 @@ impl Values<'_> {
         let space = self.space.read();
         let items = self.shared.items.lock();
         let mut notifier = self.subscriptions.data_notifier();
-        for (due, id) in due {
+        // By node: one may have very many items, and each is to be looked at once.
+        let mut waiting: HashMap<NodeId, HashSet<MonitoredItemHandle>> = HashMap::new();
+        for (handle, id) in due {
+            waiting.entry(id).or_default().insert(handle);
+        }
+        for (id, waiting) in waiting {
             let Some(NodeType::Variable(variable)) = space.find(&id) else { continue };
-            let value = items.adapt(&due, &items.present(&id, current(variable)));
-            if let Some(mut batch) = notifier.notify_for(&id, AttributeId::Value)
-                && batch.entries().any(|(handle, _)| *handle == due)
-            {
-                batch.data_value_to_item(value, &due);
+            let Some(mut batch) = notifier.notify_for(&id, AttributeId::Value) else { continue };
+            let value = items.present(&id, current(variable));
+            for (handle, _) in batch.entries().filter(|(handle, _)| waiting.contains(handle)) {
+                batch.data_value_to_item(items.adapt(handle, &value), handle);
             }
         }
     }

@@ -4,6 +4,8 @@
 
 #[path = "sources/browse.rs"]
 mod browse;
+#[path = "sources/queue.rs"]
+mod queue;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;

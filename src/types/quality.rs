@@ -47,7 +47,7 @@ pub enum Cause {
     Status(u32),
     /// The source is switched off.
     SwitchedOff,
-    /// Read later from the PLC's own history: the connection was lost then.
+    /// Told later by the PLC, from its history or its queues: the connection was lost then.
     FromHistory,
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for Cause {
             Self::LastUsable => "last usable value",
             Self::Overflow => "values lost before it",
             Self::SwitchedOff => "source switched off",
-            Self::FromHistory => "filled from the PLC's history",
+            Self::FromHistory => "filled from what the PLC has kept",
             Self::Status(code) => return write!(f, "status 0x{code:08X}"),
         })
     }

@@ -1,9 +1,9 @@
-//! The gap that an outage leaves: read from the history that the PLC itself keeps, where it keeps one.
+//! The gap that an outage leaves: filled from the history that the PLC itself keeps, where it keeps one, and from what it has queued.
 //!
 //! ```text
-//! loss: time of the last value ─▶ new session: items, their news held back ─▶ HistoryRead ─▶ past values, then the news, in order
+//! loss: time of the last value ─▶ new session: items, their news held back ─▶ HistoryRead, queue ─▶ past values, then the news, in order
 //! ```
-//! Only values of nodes with a history are held back, for [`FILL_TIME`] at most. A filled value is Uncertain: rows are judged with it, in
+//! Only values of nodes with a history are held back, all where there is a queue, for [`FILL_TIME`] at most. A filled value is Uncertain: rows are judged with it, in
 //! order, but no prediction is trusted.
 
 use std::time::Duration;
@@ -14,6 +14,7 @@ use opcua::types::{
     TimestampsToReturn, Variant,
 };
 
+use super::queue::Old;
 use super::receive::Receiver;
 use super::request;
 use crate::types::Timestamp;
@@ -27,6 +28,8 @@ const SETTLE: Duration = Duration::from_millis(500);
 const CLOCK_STEPS: Duration = Duration::from_secs(10);
 /// Values that are filled in at one time, all nodes together: fewer than the machines' channels hold.
 const MOST_VALUES: usize = 4_000;
+/// The machines take the values before in that time.
+const BETWEEN_PIECES: Duration = Duration::from_millis(40);
 /// Nodes in one request.
 const NODES_PER_READ: usize = 50;
 /// Bit of the access level.
@@ -36,28 +39,36 @@ const HISTORY: u8 = 4;
 pub(super) type Filled = (usize, Vec<DataValue>);
 
 /// Fills what the last loss of the connection has left, and lets the news go on. Whatever goes wrong: the gap stays marked as it is.
-/// `nodes`: of all tags that have one.
-pub(super) async fn fill(session: &Session, mut nodes: Vec<(usize, NodeId)>, limit: &mut usize, receiver: &Receiver) {
+/// `nodes`: of all tags that have one; `old`: the subscription of before, which may have queued values.
+pub(super) async fn fill(session: &Session, mut nodes: Vec<(usize, NodeId)>, limit: &mut usize, receiver: &Receiver, old: Option<&Old>) {
     let gaps = receiver.gaps();
     if gaps.is_empty() {
         return;
     }
+    let made = receiver.plc_now();
     nodes.retain(|(tag, _)| gaps.iter().any(|(with_gap, _)| with_gap == tag));
-    let read = tokio::time::timeout(FILL_TIME, past(session, &nodes, &gaps, receiver, limit)).await;
-    let filled = match read {
-        Ok(Ok(filled)) => filled,
-        Ok(Err(e)) => {
-            tracing::info!("the gap of the lost connection is not filled: the PLC refuses to read its history: {}", e.status());
-            Vec::new()
-        }
-        Err(_) => {
-            tracing::info!("the gap of the lost connection is not filled: no history within {} s", FILL_TIME.as_secs());
-            Vec::new()
-        }
+    let read = tokio::time::timeout(FILL_TIME, past(session, &nodes, &gaps, receiver, limit, old.is_some())).await;
+    let (mut filled, why) = match read {
+        Ok(Ok(filled)) => (filled, None),
+        Ok(Err(e)) => (Vec::new(), Some(format!("the PLC refuses to read its history: {}", e.status()))),
+        Err(_) => (Vec::new(), Some(format!("no history within {} s", FILL_TIME.as_secs()))),
     };
-    let count = receiver.fill(filled);
-    if count > 0 {
-        tracing::info!("the gap of the lost connection is filled with {count} values from the PLC's history");
+    if let Some(old) = old {
+        filled.extend(old.drain(made).await);
+    }
+    let past = receiver.past(filled);
+    let (pieces, count) = (past.chunks(MOST_VALUES), past.len());
+    for (number, piece) in pieces.enumerate() {
+        if number > 0 {
+            tokio::time::sleep(BETWEEN_PIECES).await;
+        }
+        receiver.send_past(piece);
+    }
+    receiver.let_all_go();
+    match why {
+        _ if count > 0 => tracing::info!("the gap of the lost connection is filled with {count} values that the PLC has kept"),
+        Some(why) => tracing::info!("the gap of the lost connection is not filled: {why}"),
+        None => {}
     }
 }
 
@@ -67,13 +78,16 @@ async fn past(
     gaps: &[(usize, Timestamp)],
     receiver: &Receiver,
     limit: &mut usize,
+    queued: bool,
 ) -> Result<Vec<Filled>, Error> {
     let access =
         |(_, node): &(usize, NodeId)| ReadValueId { attribute_id: AttributeId::UserAccessLevel as u32, ..request::value_of(node.clone()) };
     let levels = request::read_all(session, &nodes.iter().map(access).collect::<Vec<_>>(), limit).await?;
     let kept = |level: &DataValue| matches!(level.value, Some(Variant::Byte(level)) if level & HISTORY != 0);
     let (with, without): (Vec<_>, Vec<_>) = nodes.iter().zip(levels).partition(|(_, level)| kept(level));
-    receiver.let_go(&without.into_iter().map(|((tag, _), _)| *tag).collect::<Vec<_>>());
+    if !queued {
+        receiver.let_go(&without.into_iter().map(|((tag, _), _)| *tag).collect::<Vec<_>>());
+    }
     let wanted: Vec<&(usize, NodeId)> = with.into_iter().map(|(node, _)| node).collect();
     let each = u32::try_from(MOST_VALUES / wanted.len().max(1)).unwrap_or(u32::MAX).max(1);
     if !wanted.is_empty() {

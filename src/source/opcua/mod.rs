@@ -6,7 +6,7 @@
 //!    │            └──────────┴── link lost: Bad samples ◀──┤ the same session again within 3 s
 //!    └── back-off ◀────────────────────────────────────────┘ else all anew, with the endpoints that the server offers then
 //! ```
-//! Invariants: nothing of a session (node ids, subscription, items) is used in the next one; each tag has either news within its
+//! Invariants: nothing of a session (node ids, subscription, items) is used in the next one, but what its subscription has queued is fetched; each tag has either news within its
 //! time, or a Bad sample with a cause; a stop closes the session within [`CLOSE_TIME`].
 
 mod address;
@@ -15,6 +15,7 @@ mod gap;
 mod members;
 mod pki;
 mod poll;
+mod queue;
 mod receive;
 mod request;
 mod subscribe;
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
-use opcua::client::{Session, SessionActivity, SessionPollResult, SubscriptionActivity};
+use opcua::client::{Session, SessionActivity, SessionConnectMode, SessionPollResult, SubscriptionActivity};
 use opcua::types::StatusCode;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -152,13 +153,14 @@ impl OpcUaSource {
                             return End::Refused;
                         }
                     }
-                    Some(Ok(SessionPollResult::Reconnected(_))) => {
+                    Some(Ok(SessionPollResult::Reconnected(mode))) => {
                         if watch.has_connected_before() {
                             self.reporter.reconnected();
                         }
                         (connected, *told) = (Some(Instant::now()), false);
                         // Makes a subscription, which sets publishing going: of itself nothing is published after a reconnect.
-                        work = Some(watch.run(session.clone()).boxed());
+                        let resumed = matches!(mode, SessionConnectMode::ReactivatedSession(_));
+                        work = Some(watch.run(session.clone(), resumed).boxed());
                     }
                     Some(Ok(event)) => watch.note(&event),
                 },

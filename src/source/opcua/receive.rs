@@ -42,6 +42,13 @@ const REFRESH_BLOCK_AFTER: Duration = Duration::from_millis(1700);
 /// News of one tag that are held back at most while a gap is filled.
 const MOST_HELD: usize = 1_000;
 
+/// A value from before the news.
+#[derive(Clone, Debug)]
+pub(super) struct Past {
+    tag: usize,
+    reading: Reading,
+}
+
 /// What is known of one tag in the present session.
 #[derive(Clone, Debug)]
 struct TagState {
@@ -304,7 +311,7 @@ impl Receiver {
         }
     }
 
-    /// Tags with a gap, and the time of the last value before it. Their news are held back until [`Self::fill`].
+    /// Tags with a gap, and the time of the last value before it. Their news are held back until [`Self::let_all_go`].
     pub fn gaps(&self) -> Vec<(usize, Timestamp)> {
         let tags = self.tags.lock();
         tags.iter().enumerate().filter_map(|(i, tag)| Some((i, tag.gap.filter(|_| tag.held.is_some())?))).collect()
@@ -316,9 +323,14 @@ impl Receiver {
         wanted.iter().for_each(|&tag| self.release(&mut tags, tag));
     }
 
-    /// Sends past values of all tags in the order of their times, then the news that were held back. Gives back how many were filled in.
-    pub fn fill(&self, filled: Vec<gap::Filled>) -> usize {
-        let mut tags = self.tags.lock();
+    /// Whether there are gaps that may be filled in the next session.
+    pub fn misses_values(&self) -> bool {
+        self.tags.lock().iter().any(|tag| tag.gap.is_some())
+    }
+
+    /// Those of these past values that are missing, in the order of their times.
+    pub fn past(&self, filled: Vec<gap::Filled>) -> Vec<Past> {
+        let tags = self.tags.lock();
         let mut past = Vec::new();
         for (tag, values) in filled {
             let Some(state) = tags.get(tag) else { continue };
@@ -330,20 +342,31 @@ impl Receiver {
                 if data.source_timestamp.is_none() || new.source_time <= after || before.is_some_and(|b| new.source_time >= b) {
                     continue;
                 }
-                past.push((new.source_time, tag, Self::reading(&data, &new)));
+                past.push(Past { tag, reading: Self::reading(&data, &new) });
             }
         }
-        past.sort_by_key(|(time, tag, _)| (*time, *tag));
-        let count = past.len();
-        for (_, tag, mut reading) in past {
-            if reading.quality.is_good() {
-                reading.quality = Quality::Uncertain(Cause::FromHistory);
-            }
-            tags[tag].filled = Some(reading.source_time);
-            self.emitter.send(tag, reading);
+        past.sort_by_key(|past| (past.reading.source_time, past.tag));
+        // The same value from the history and from the queue.
+        let essence = |past: &Past| (past.tag, past.reading.source_time, past.reading.value.clone(), past.reading.quality);
+        past.dedup_by(|a, b| essence(a) == essence(b));
+        past
+    }
+
+    /// Sends past values, as Uncertain; not of tags whose news go on already.
+    pub fn send_past(&self, past: &[Past]) {
+        let mut tags = self.tags.lock();
+        for Past { tag, reading } in past {
+            let Some(state) = tags.get_mut(*tag).filter(|state| state.held.is_some()) else { continue };
+            (state.filled, state.gap) = (Some(reading.source_time), Some(reading.source_time));
+            let late = if reading.quality.is_good() { Quality::Uncertain(Cause::FromHistory) } else { reading.quality };
+            self.emitter.send(*tag, Reading { quality: late, ..reading.clone() });
         }
+    }
+
+    /// The gaps that are left stay: all news go on.
+    pub fn let_all_go(&self) {
+        let mut tags = self.tags.lock();
         (0..tags.len()).for_each(|tag| self.release(&mut tags, tag));
-        count
     }
 
     /// Ends a gap: news that were held back go on.
@@ -441,6 +464,13 @@ mod tests {
         let receiver = Receiver::new(Arc::new(Emitter::new(vec![test_tag("Speed", "a")].into(), SampleSender::new(vec![tx]))));
         receiver.set_active(0, true);
         (receiver, rx)
+    }
+
+    fn fill(receiver: &Receiver, filled: Vec<gap::Filled>) -> usize {
+        let past = receiver.past(filled);
+        receiver.send_past(&past);
+        receiver.let_all_go();
+        past.len()
     }
 
     fn data(value: f64, time: Timestamp) -> DataValue {
@@ -570,7 +600,7 @@ mod tests {
         assert!(rx.try_recv().is_err(), "held back");
         // The PLC's history overlaps at both ends.
         let past = (1..=6).map(|second| data(second as f64, at(second))).collect();
-        assert_eq!(receiver.fill(vec![(0, past)]), 3);
+        assert_eq!(fill(&receiver, vec![(0, past)]), 3);
         let filled = Quality::Uncertain(Cause::FromHistory);
         for (value, quality) in [(2.0, filled), (3.0, filled), (4.0, filled), (5.0, Quality::Good)] {
             let sample = rx.try_recv().unwrap();
@@ -588,7 +618,7 @@ mod tests {
         receiver.connection_lost();
         receiver.begin();
         let last = data(2.0, start.plus(Duration::from_secs(1)));
-        assert_eq!(receiver.fill(vec![(0, vec![last.clone()])]), 1);
+        assert_eq!(fill(&receiver, vec![(0, vec![last.clone()])]), 1);
         receiver.notified(0, last);
         let values: Vec<_> = std::iter::from_fn(|| rx.try_recv().ok()).map(|s| s.value).collect();
         assert_eq!(values, [Some(Value::Real(1.0)), None, Some(Value::Real(2.0))]);

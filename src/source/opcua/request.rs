@@ -25,6 +25,8 @@ pub(super) struct ServerFacts {
     pub namespaces: Vec<String>,
     pub limits: Limits,
     pub time: Option<Timestamp>,
+    /// When the server was started.
+    pub started: Option<Timestamp>,
 }
 
 pub(super) fn value_of(node: impl Into<NodeId>) -> ReadValueId {
@@ -43,22 +45,24 @@ pub(super) fn as_time(data: &DataValue) -> Option<Timestamp> {
     }
 }
 
-/// Asks for namespaces, limits and clock.
+/// Asks for namespaces, limits, clock and start.
 pub(super) async fn server_facts(session: &Session) -> Result<ServerFacts, Error> {
     let nodes = [
         value_of(VariableId::Server_NamespaceArray),
         value_of(VariableId::Server_ServerCapabilities_OperationLimits_MaxNodesPerRead),
         value_of(VariableId::Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall),
         current_time(),
+        value_of(VariableId::Server_ServerStatus_StartTime),
     ];
-    let answers = session.read(&nodes, TimestampsToReturn::Both, 0.0).await?;
-    let [namespaces, read, items, time] = answers.as_slice() else {
+    let answers = read_all(session, &nodes, &mut nodes.len()).await?;
+    let [namespaces, read, items, time, started] = answers.as_slice() else {
         return Err(Error::new(StatusCode::BadUnknownResponse, "the server answers another number of values than asked for"));
     };
     let Some(namespaces) = as_texts(namespaces) else {
         return Err(Error::new(StatusCode::BadNoValue, "the server has no namespace array"));
     };
-    Ok(ServerFacts { namespaces, limits: Limits { read: as_limit(read), items: as_limit(items) }, time: as_time(time) })
+    let limits = Limits { read: as_limit(read), items: as_limit(items) };
+    Ok(ServerFacts { namespaces, limits, time: as_time(time), started: as_time(started) })
 }
 
 fn as_texts(data: &DataValue) -> Option<Vec<String>> {

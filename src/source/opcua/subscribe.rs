@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use opcua::client::{MonitoredItem, OnSubscriptionNotification, Session};
+use opcua::client::Session;
 use opcua::types::{
-    DataChangeFilter, DataChangeTrigger, DataValue, DeadbandType, Error, ExtensionObject, MonitoredItemCreateRequest,
-    MonitoredItemCreateResult, MonitoringMode, MonitoringParameters, NodeId, StatusChangeNotification, StatusCode,
+    DataChangeFilter, DataChangeTrigger, DeadbandType, Error, ExtensionObject, MonitoredItemCreateRequest, MonitoredItemCreateResult,
+    MonitoringMode, MonitoringParameters, NodeId, StatusCode,
 };
 
 use super::address::{self, Namespaces};
 use super::members::{self, Members};
+use super::queue::{Callback, Kept, Post};
 use super::receive::Receiver;
 use super::request::{self, Limits};
 use crate::config::{OpcUaConfig, Shape};
@@ -26,7 +27,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(3);
 
 /// A live subscription and the tags that it could not take.
 pub(super) struct Subscription<'a> {
-    id: u32,
+    /// What of it outlives a lost connection.
+    pub kept: Kept,
     tags: &'a [Tag],
     receiver: Arc<Receiver>,
     /// As revised by the server.
@@ -37,6 +39,8 @@ pub(super) struct Subscription<'a> {
     /// The node of each tag that has a monitored item, and the item's id.
     items: Vec<Option<(NodeId, u32)>>,
     failed: Vec<Failed>,
+    /// The server had no room for an item.
+    full: bool,
     members: Members,
     retry_at: Instant,
 }
@@ -47,22 +51,6 @@ pub(super) struct Failed {
     pub tag: usize,
     pub cause: Cause,
     pub reason: String,
-}
-
-struct Callback(Arc<Receiver>);
-
-impl OnSubscriptionNotification for Callback {
-    fn on_subscription_status_change(&mut self, notification: StatusChangeNotification) {
-        tracing::warn!(status = %notification.status, "the PLC has ended the subscription");
-        self.0.end();
-    }
-
-    fn on_data_value(&mut self, data: DataValue, item: &MonitoredItem) {
-        // Handles are tag numbers from 1: 0 would be replaced by the library.
-        if let Some(tag) = (item.client_handle() as usize).checked_sub(1) {
-            self.0.notified(tag, data);
-        }
-    }
 }
 
 impl<'a> Subscription<'a> {
@@ -79,20 +67,24 @@ impl<'a> Subscription<'a> {
         let keep_alive = (config.silence.as_secs_f64() / 3.0 / interval.as_secs_f64()).clamp(1.0, 10_000.0);
         // Kept without a request for publishing for a minute or ten keep-alives.
         let lifetime = (60.0 / interval.as_secs_f64()).max(keep_alive * 10.0);
-        let callback = Callback(receiver.clone());
+        let post = Arc::new(Post::default());
+        let callback = Callback { receiver: receiver.clone(), post: post.clone() };
         let id = session.create_subscription(interval, lifetime as u32, keep_alive as u32, 0, 0, true, callback).await?;
-        let revised = session.subscription_state.lock().get(id).map(|s| (s.publishing_interval(), s.max_keep_alive_count()));
-        let (publishing_interval, count) = revised.unwrap_or((interval, keep_alive as u32));
+        let state = session.subscription_state.lock();
+        let revised = state.get(id).map(|s| (s.publishing_interval(), s.max_keep_alive_count(), s.lifetime_count()));
+        drop(state);
+        let (publishing_interval, keep_alive_count, lifetime_count) = revised.unwrap_or((interval, keep_alive as u32, lifetime as u32));
         let publishing_interval = publishing_interval.max(Duration::from_millis(1));
         Ok(Self {
-            id,
+            kept: Kept { id, post, publishing_interval, keep_alive_count, lifetime_count },
             tags,
             receiver: receiver.clone(),
             publishing_interval,
-            keep_alive: publishing_interval * count.max(1),
+            keep_alive: publishing_interval * keep_alive_count.max(1),
             limits,
             items: vec![None; tags.len()],
             failed: Vec::new(),
+            full: false,
             members: Members::default(),
             retry_at: Instant::now() + RETRY_AFTER,
         })
@@ -117,9 +109,10 @@ impl<'a> Subscription<'a> {
             asked.retain(|(asked, _)| *asked != tag);
             self.fail(tag, Cause::WrongType, reason);
         }
-        let mut results = request::create_items(session, self.id, &items, &mut self.limits.items).await?;
+        let mut results = request::create_items(session, self.kept.id, &items, &mut self.limits.items).await?;
         self.add_unfiltered(session, &mut items, &mut results).await?;
         for ((tag, node), result) in asked.into_iter().zip(results) {
+            self.full |= result.status_code == StatusCode::BadTooManyMonitoredItems;
             match wire::to_quality(result.status_code) {
                 Quality::Bad(cause) => self.fail(tag, cause, format!("`{}`: {}", self.tags[tag].address, result.status_code)),
                 Quality::Good | Quality::Uncertain(_) => {
@@ -146,7 +139,7 @@ impl<'a> Subscription<'a> {
         tracing::info!("the PLC takes no deadband for {} values: every change is announced", places.len());
         places.iter().for_each(|&i| items[i].requested_parameters.filter = ExtensionObject::null());
         let again: Vec<_> = places.iter().map(|&i| items[i].clone()).collect();
-        let answers = request::create_items(session, self.id, &again, &mut self.limits.items).await?;
+        let answers = request::create_items(session, self.kept.id, &again, &mut self.limits.items).await?;
         places.into_iter().zip(answers).for_each(|(i, answer)| results[i] = answer);
         Ok(())
     }
@@ -156,7 +149,7 @@ impl<'a> Subscription<'a> {
         let old: Vec<u32> = tags.iter().filter_map(|&tag| self.items[tag].take()).map(|(_, item)| item).collect();
         tags.iter().for_each(|&tag| self.receiver.set_active(tag, false));
         // The server may have forgotten them: that is no fault.
-        let gone = session.delete_monitored_items(self.id, &old).await;
+        let gone = session.delete_monitored_items(self.kept.id, &old).await;
         tracing::debug!(?tags, ?gone, "monitored items are made anew");
         self.add(session, place, Some(tags)).await
     }
@@ -178,6 +171,11 @@ impl<'a> Subscription<'a> {
     /// The nodes of those tags that have one.
     pub fn nodes_of(&self, tags: &[usize]) -> Vec<(usize, NodeId)> {
         tags.iter().filter_map(|&tag| self.items[tag].clone().map(|(node, _)| (tag, node))).collect()
+    }
+
+    /// The failed tags, where the server had no room for all.
+    pub fn take_unroomed(&mut self) -> Option<Vec<usize>> {
+        std::mem::take(&mut self.full).then(|| self.failed.drain(..).map(|f| f.tag).collect())
     }
 
     /// The failed tags, where it is time to try them again.

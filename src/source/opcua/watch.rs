@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::address::Namespaces;
 use super::gap;
 use super::poll::{self, Polled};
+use super::queue::{Kept, Old};
 use super::receive::Receiver;
 use super::request::{self, Limits};
 use super::subscribe::{Addresses, Failed, Subscription};
@@ -75,6 +76,8 @@ pub(super) struct Watch<'a> {
     last_publish: Mutex<Instant>,
     unsubscribed: AtomicBool,
     publish_refused: AtomicBool,
+    /// The subscription of a lost connection, and when its server was started.
+    kept: Mutex<Option<(Kept, Option<Timestamp>)>>,
     writer: &'a Writer,
 }
 
@@ -92,6 +95,7 @@ impl<'a> Watch<'a> {
             last_publish: Mutex::new(Instant::now()),
             unsubscribed: AtomicBool::new(false),
             publish_refused: AtomicBool::new(false),
+            kept: Mutex::new(None),
             writer,
         }
     }
@@ -121,13 +125,16 @@ impl<'a> Watch<'a> {
         log_event(event);
     }
 
-    /// Works with a connected session until that makes no sense any more. Cancelled where the connection is lost.
-    pub async fn run(&self, session: Arc<Session>) -> Trouble {
+    /// Works with a connected session until that makes no sense any more. Cancelled where the connection is lost. `resumed`: it is the
+    /// session of before the loss.
+    pub async fn run(&self, session: Arc<Session>, resumed: bool) -> Trouble {
         for attempt in 0.. {
-            let fault = match self.subscribe_and_watch(&session).await {
+            let fault = match self.subscribe_and_watch(&session, resumed).await {
                 Ok(never) => match never {},
                 Err(fault) => fault,
             };
+            // What is given up has nothing to tell.
+            self.kept.lock().take();
             match fault {
                 Fault::Request(e) => {
                     tracing::debug!(error = %e, "request failed");
@@ -149,7 +156,7 @@ impl<'a> Watch<'a> {
         Trouble { state: SourceState::Down, text: "connecting anew".into() }
     }
 
-    async fn subscribe_and_watch(&self, session: &Session) -> Result<Infallible, Fault> {
+    async fn subscribe_and_watch(&self, session: &Session, resumed: bool) -> Result<Infallible, Fault> {
         let asked = Instant::now();
         let facts = request::server_facts(session).await?;
         if let Some(time) = facts.time {
@@ -161,13 +168,20 @@ impl<'a> Watch<'a> {
             namespaces.clone()
         };
         let place = Addresses { namespace: self.config.namespace.as_deref(), namespaces: &namespaces };
-        delete_old(session).await;
+        let mut old = self.old(session, facts.started, resumed).await;
+        delete_old(session, old.as_ref()).await;
         if let Some(interval) = self.config.polling {
             return self.poll(session, &place, facts.limits, interval).await;
         }
         // From now on: the first request for publishing follows at once, and its refusal is not to be forgotten.
         self.publish_refused.store(false, Ordering::Relaxed);
-        let created = Subscription::create(session, self.config, self.emitter.tags(), &self.receiver, facts.limits).await;
+        let create = || Subscription::create(session, self.config, self.emitter.tags(), &self.receiver, facts.limits);
+        let mut created = create().await;
+        if created.is_err() && old.take().is_some() {
+            // There may be no room for two.
+            delete_old(session, None).await;
+            created = create().await;
+        }
         let mut subscription = match created {
             Err(e) if poll::has_no_subscriptions(&e) => {
                 return self.poll(session, &place, facts.limits, self.config.publishing_interval).await;
@@ -175,8 +189,17 @@ impl<'a> Watch<'a> {
             created => created?,
         };
         subscription.add(session, &place, None).await?;
+        if old.is_some()
+            && let Some(again) = subscription.take_unroomed()
+        {
+            old = None;
+            delete_all_but(session, Some(subscription.kept.id)).await;
+            subscription.add(session, &place, Some(again)).await?;
+        }
+        *self.kept.lock() = Some((subscription.kept.clone(), facts.started));
         let all: Vec<usize> = (0..self.emitter.tags().len()).collect();
-        gap::fill(session, subscription.nodes_of(&all), &mut subscription.limits.read, &self.receiver).await;
+        gap::fill(session, subscription.nodes_of(&all), &mut subscription.limits.read, &self.receiver, old.as_ref()).await;
+        delete_all_but(session, Some(subscription.kept.id)).await;
         // What the deletion of the old subscription has brought about may come until here.
         self.unsubscribed.store(false, Ordering::Relaxed);
         *self.last_publish.lock() = Instant::now();
@@ -187,10 +210,21 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// The subscription of the lost connection, where its values are missed and it may still be there.
+    async fn old(&self, session: &Session, started: Option<Timestamp>, resumed: bool) -> Option<Old> {
+        let (kept, started_then) = self.kept.lock().take()?;
+        let same_server = resumed || (started.is_some() && started == started_then);
+        if same_server && self.config.polling.is_none() && self.receiver.misses_values() {
+            kept.resume(session, &self.receiver, resumed).await
+        } else {
+            None
+        }
+    }
+
     /// Reads at an interval, in place of a subscription.
     async fn poll(&self, session: &Session, place: &Addresses<'_>, limits: Limits, interval: Duration) -> Result<Infallible, Fault> {
         let mut polled = Polled::prepare(session, place, (self.emitter.tags(), &self.receiver), limits).await;
-        gap::fill(session, polled.nodes(), &mut polled.limits.read, &self.receiver).await;
+        gap::fill(session, polled.nodes(), &mut polled.limits.read, &self.receiver, None).await;
         let reading = async {
             let started = now();
             let how = format!("read every {} ms", interval.as_millis());
@@ -350,10 +384,16 @@ fn is_unanswered(status: StatusCode) -> bool {
     )
 }
 
-/// Ends what is left of the last subscription in this session; a server that has forgotten it is right.
-async fn delete_old(session: &Session) {
-    let ids = session.subscription_state.lock().subscription_ids();
-    if let Some(ids) = ids
+/// Ends what is left of earlier subscriptions in this session.
+async fn delete_old(session: &Session, except: Option<&Old>) {
+    delete_all_but(session, except.map(Old::id)).await;
+}
+
+/// A server that has forgotten them is right.
+async fn delete_all_but(session: &Session, except: Option<u32>) {
+    let mut ids = session.subscription_state.lock().subscription_ids().unwrap_or_default();
+    ids.retain(|id| Some(*id) != except);
+    if !ids.is_empty()
         && let Err(e) = session.delete_subscriptions(&ids).await
     {
         tracing::debug!(error = %e, "old subscriptions not deleted");

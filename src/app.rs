@@ -244,7 +244,7 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
         app.stop.child_token(),
     ));
     let (folder, stop) = (input.data_dir.join(inbox::FOLDER), app.stop.child_token());
-    app.tasks.spawn(Inbox { config: config.clone(), folder, offers, stop }.run());
+    app.tasks.spawn(Inbox { config: config.clone(), folder, offers, commands: app.commands.clone(), stop }.run());
     let (route, requests) = mpsc::channel(COMMANDS);
     routes.push((GATEWAY.into(), route));
     let reloader = Reloader {

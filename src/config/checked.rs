@@ -236,6 +236,8 @@ pub struct MachineConfig {
     pub features: Vec<FeatureConfig>,
     /// Regime slots R01..Rnn. Default 8, at most 64.
     pub regime_slots: u16,
+    /// What the classes of labels mean, from class 0 on; empty: any number is a class.
+    pub classes: Vec<Arc<str>>,
     /// Rows a regime needs before it is monitored. Default 200.
     pub min_reference_rows: u32,
     /// Learn references and models from the first so many valid rows where there is no bundle; 0: only a bundle. Default 0.

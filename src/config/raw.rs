@@ -206,6 +206,9 @@ section! {
         active_when: String = Example(r#""Current1 > 0.5""#);
         /// Combinations of settings that have a reference of their own at most; 1 to 64.
         regime_slots: u16 = Default("8");
+        /// What the classes of labels mean, from class 0 on; at most 100 names of 1 to 40 characters, each once. Without them any
+        /// number is taken.
+        classes: Vec<String> = Example(r#"["healthy", "worn bearing", "scrap"]"#);
         /// Rows that a combination of settings needs before it is monitored; 20 to 100,000.
         min_reference_rows: u32 = Default("200");
         /// Learn references and models from the first so many valid rows where there is no bundle; 0: only a bundle.

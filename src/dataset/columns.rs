@@ -76,6 +76,7 @@ enum Source {
     Prediction(usize),
     Fault,
     Label,
+    LabelName,
     LabelValue,
     Quality,
     QualityText,
@@ -126,6 +127,9 @@ impl<'a> Layout<'a> {
         }
         list.add("fault", "", Kind::Flag, "", "a confirmed fault was active", Source::Fault);
         list.add("label", "", Kind::Count, "", "class that somebody has given; the last word counts", Source::Label);
+        if !machine.classes.is_empty() {
+            list.add("label_name", "", Kind::Text, "", "name of that class", Source::LabelName);
+        }
         list.add("label_value", "", Kind::Number, "", "true value that somebody has given", Source::LabelValue);
         list.add("quality", "", Kind::Text, "", "worst of signals and settings: Good, Uncertain, Bad", Source::Quality);
         list.add("quality_text", "", Kind::Text, "", "signals and settings that are not good, and why", Source::QualityText);
@@ -154,6 +158,10 @@ impl<'a> Layout<'a> {
             Source::Prediction(k) => Values::Flag(features().map(|row| self.prediction(row, k)).collect()),
             Source::Fault => Values::Flag(features().map(|row| Some(row.flags.fault)).collect()),
             Source::Label => Values::Count(labels().map(|label| Some(label?.class.into())).collect()),
+            Source::LabelName => {
+                let name = |label: &Label| self.order.config.classes.get(usize::from(label.class)).cloned();
+                Values::Text(labels().map(|label| name(label?)).collect())
+            }
             Source::LabelValue => numbers(labels().map(|label| Some(label?.value))),
             Source::Quality => {
                 let names = QUALITIES.map(Arc::<str>::from);

@@ -18,6 +18,7 @@ frame_rows = 5000
 [[machines]]
 name = "M"
 learn_rows = 500
+classes = ["healthy", "worn", "broken"]
 [[machines.signals]]
 name = "Temp"
 unit = "C"
@@ -185,6 +186,7 @@ fn a_file_read_back_has_the_rows_of_the_buffer() {
     assert!(texts(&batches, "quality_text").contains(&Some(format!("Flow {}", Quality::Bad(Cause::Stale)))));
     let labels = column(&batches, "label", |a, k| a.as_primitive::<UInt64Type>().value(k));
     assert_eq!(labels.iter().flatten().collect::<Vec<_>>(), [&2], "the last word on row 12");
+    assert_eq!(texts(&batches, "label_name").into_iter().flatten().collect::<Vec<_>>(), ["broken"]);
 
     let fact = |key: &str| facts.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
     assert_eq!(fact("driftgate.machine"), Some("M"));
@@ -247,10 +249,10 @@ fn csv_has_the_same_columns() {
     let export = bench.export(&bench.order(4, 6, Format::Csv)).unwrap();
     let text = fs::read_to_string(bench.folder().join(&*export.file)).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    let header = "time,machine,row,regime,Temp,Flow,Recipe,feature_Temp,feature_Flow,score_Wear,prediction_Wear,fault,label,label_value,quality,quality_text";
+    let header = "time,machine,row,regime,Temp,Flow,Recipe,feature_Temp,feature_Flow,score_Wear,prediction_Wear,fault,label,label_name,label_value,quality,quality_text";
     assert_eq!(lines[0], header);
-    assert_eq!(lines[1], "2023-11-14T22:13:20.400Z,M,4,Recipe=Soft,4,1.5,Soft,4,,0.4,false,false,,,Good,");
-    assert_eq!(lines[2], "2023-11-14T22:13:20.500Z,M,5,Recipe=Soft,5,,Soft,5,,0.5,true,false,,,Bad,Flow Bad (stale)");
+    assert_eq!(lines[1], "2023-11-14T22:13:20.400Z,M,4,Recipe=Soft,4,1.5,Soft,4,,0.4,false,false,,,,Good,");
+    assert_eq!(lines[2], "2023-11-14T22:13:20.500Z,M,5,Recipe=Soft,5,,Soft,5,,0.5,true,false,,,,Bad,Flow Bad (stale)");
     assert_eq!((lines.len(), export.rows), (4, 3));
 }
 

@@ -1,10 +1,13 @@
-//! Bundles that are dropped into a folder: each is read and held against its machine on a blocking thread, then handed to it.
+//! Files that are dropped into a folder: bundles, and labels ([`super::label_files`]). Each is read and held against its machine on a
+//! blocking thread, then handed to it.
 //!
 //! ```text
 //! inbox/Motor1.bundle ─▶ unchanged since the last look? ─▶ read, checked ─▶ Motor1: Candidate; the file is gone
 //!                                                                       └▶ refused: renamed to Motor1.bundle.refused
+//! inbox/Motor1.csv    ─▶ the same                                        ─▶ Motor1: labels; the file is gone
+//!                                                                       └▶ lines that were refused: Motor1.csv.refused, with the reasons
 //! ```
-//! `Motor1.bundle` and `Motor1-anything.bundle` are for the machine `Motor1`; where there is one machine, every bundle is for it.
+//! `Motor1.bundle` and `Motor1-anything.bundle` are for the machine `Motor1`; where there is one machine, every file is for it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,8 +17,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
+use super::label_files;
 use crate::config::Config;
-use crate::server::{OfferSenders, Offered, offer};
+use crate::server::{CommandSender, OfferSenders, Offered, offer};
 use crate::store::MAX_BLOB;
 
 /// The folder, below the data directory.
@@ -30,6 +34,7 @@ pub struct Inbox {
     pub config: Arc<Config>,
     pub folder: PathBuf,
     pub offers: OfferSenders,
+    pub commands: CommandSender,
     pub stop: CancellationToken,
 }
 
@@ -60,6 +65,9 @@ impl Inbox {
             tracing::warn!("`{}`: no machine has this name; begin it with one of {}", path.display(), names.join(", "));
             return refuse(path);
         };
+        if is_csv(path) {
+            return label_files::take(path, &self.config.machines[index], &self.commands).await;
+        }
         let (machine, file) = (self.config.machines[index].clone(), path.to_path_buf());
         let read = tokio::task::spawn_blocking(move || {
             let size = fs::metadata(&file).map_err(|e| e.to_string())?.len();
@@ -93,13 +101,17 @@ impl Inbox {
     }
 }
 
-/// Bundles that have not changed since the last look, and how all are now.
+fn is_csv(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "csv")
+}
+
+/// Bundles and labels that have not changed since the last look, and how all are now.
 fn look(folder: &Path, before: &Seen) -> (Vec<PathBuf>, Seen) {
     let mut now = Seen::new();
     // A folder that is not there has no files.
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if path.extension().is_some_and(|e| e == "bundle")
+        if (is_csv(&path) || path.extension().is_some_and(|e| e == "bundle"))
             && let Ok(metadata) = entry.metadata()
             && metadata.is_file()
         {
@@ -132,7 +144,8 @@ mod tests {
         let config = Arc::new(Config::parse(&machines.iter().map(machine).collect::<String>()).unwrap());
         let (sender, receiver) = mpsc::channel(1);
         let offers = vec![sender; machines.len()].into();
-        (Inbox { config, folder: folder.into(), offers, stop: CancellationToken::new() }, receiver)
+        let (commands, _) = mpsc::channel(1);
+        (Inbox { config, folder: folder.into(), offers, commands, stop: CancellationToken::new() }, receiver)
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub mod full_report;
 #[cfg(feature = "gateway")]
 pub mod inbox;
 #[cfg(feature = "gateway")]
+mod label_files;
+#[cfg(feature = "gateway")]
 pub mod outputs;
 mod performance_summary;
 pub mod recorded;

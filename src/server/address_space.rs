@@ -250,8 +250,12 @@ fn set_origin(nodes: &mut Instantiator<'_>, config: &Config, path: &str, origin:
     nodes.set(&join(path, "SourceName"), source)
 }
 
-/// What the classes of a label mean: `2=fault;3=fault;other=healthy`.
+/// What the classes of a label mean: `0=healthy;1=worn bearing`, or `2=fault;3=fault;other=healthy`.
 fn class_names(machine: &MachineConfig) -> String {
+    if !machine.classes.is_empty() {
+        let named = machine.classes.iter().enumerate().map(|(class, name)| format!("{class}={name}"));
+        return named.collect::<Vec<_>>().join(";");
+    }
     let listed = machine.labels().find_map(|label| match &label.fault {
         FaultWhen::Listed(values) => Some(values.iter().filter_map(|v| if let LabelValue::Number(n) = v { Some(*n) } else { None })),
         FaultWhen::Positive | FaultWhen::Outside(..) => None,

@@ -158,6 +158,22 @@ def test_a_label_is_counted(client):
     eventually(lambda: read(client, "Motor1.Label.Labelled") == before + 1, 60, "one more label")
 
 
+def test_labels_come_as_a_file(client, learned):
+    before = read(client, "Motor1.Label.Labelled")
+    row = int(read(client, "Motor1.Models.Stator.Inference.PredictionId").rsplit("-", 1)[1])
+    inbox = learned.data_dir / "inbox"
+    inbox.mkdir(exist_ok=True)
+    lines = ["prediction;class;comment", f"Motor1-{row - 1};1;from the test bench", f"Motor1-{row};0;", f"Motor1-{row + 10**9};1;not yet"]
+    part = inbox / "Motor1-laboratory.part"
+    part.write_text("\n".join(lines) + "\n")
+    part.rename(inbox / "Motor1-laboratory.csv")
+    eventually(lambda: read(client, "Motor1.Label.Labelled") == before + 2, 60, "two more labels")
+    refused_lines = inbox / "Motor1-laboratory.csv.refused"
+    eventually(refused_lines.exists, 60, "the line that was refused")
+    assert refused_lines.read_text().splitlines()[1].startswith(f"Motor1-{row + 10**9},1,not yet,no prediction has the id")
+    assert not (inbox / "Motor1-laboratory.csv").exists()
+
+
 def test_a_parameter_goes_back_to_the_file(client):
     hop = "Motor1.Drift.DataDrift.Hop"
     default = read(client, f"{hop}.DefaultValue")

@@ -1,5 +1,7 @@
 //! Machines: their clock, channels, models and monitors.
 
+use std::sync::Arc;
+
 use super::{Names, bounds, channel, checks, feature, join, monitor, writes};
 use crate::config::raw::{Kind, RawLabel, RawMachine, RawModel, RawPerformance};
 use crate::config::read::Notes;
@@ -8,6 +10,9 @@ use crate::config::{
     PerformanceConfig, SettingConfig, Shape, SignalConfig, SourceConfig, StoreConfig,
 };
 
+const MOST_CLASSES: usize = 100;
+/// Characters of the name of a class.
+const CLASS_LENGTH: usize = 40;
 /// Names that the address space uses itself at the root.
 const RESERVED: &[&str] = &["Gateway", "Server"];
 
@@ -38,6 +43,7 @@ pub(super) fn machine(
         settle: notes.span_within(&join(path, "settle"), raw.settle, bounds::SETTLE),
         active_when: raw.active_when.as_deref().and_then(|text| condition(text, &signals, &settings, path, notes)),
         regime_slots: notes.within(&join(path, "regime_slots"), raw.regime_slots, bounds::REGIME_SLOTS),
+        classes: classes(raw.classes.take().unwrap_or_default(), &join(path, "classes"), notes),
         min_reference_rows: notes.within(&join(path, "min_reference_rows"), raw.min_reference_rows, bounds::MIN_REFERENCE_ROWS),
         learn_rows: notes.within(&join(path, "learn_rows"), raw.learn_rows, bounds::LEARN_ROWS),
         baseline_rows: notes.within(&join(path, "baseline_rows"), raw.baseline_rows, bounds::BASELINE_ROWS),
@@ -59,6 +65,26 @@ pub(super) fn machine(
     }
     check_paths(&machine, path, notes);
     machine
+}
+
+/// Names of the classes of labels: each can stand in a list, and is no number.
+fn classes(names: Vec<String>, at: &str, notes: &mut Notes<'_>) -> Vec<Arc<str>> {
+    if names.len() > MOST_CLASSES {
+        notes.fault(at, format!("too many classes: `{}`", names.len()), Some(format!("at most {MOST_CLASSES}")));
+    }
+    let is_name = |name: &str| {
+        let plain = |c: char| (c.is_ascii_graphic() || c == ' ') && !";=,".contains(c);
+        (1..=CLASS_LENGTH).contains(&name.len()) && name.chars().all(plain) && name.trim() == name && name.parse::<f64>().is_err()
+    };
+    for (i, name) in names.iter().enumerate() {
+        if !is_name(name) {
+            let hint = format!("1 to {CLASS_LENGTH} ASCII characters without `;` `=` `,`, no number");
+            notes.fault(&format!("{at}[{i}]"), format!("no name of a class: `{name}`"), Some(hint));
+        } else if names[..i].contains(name) {
+            notes.fault(&format!("{at}[{i}]"), format!("used twice: `{name}`"), Some("each class has a name of its own".to_string()));
+        }
+    }
+    names.into_iter().map(Arc::from).collect()
 }
 
 /// What is wrong with learning from so many rows, and what to do.

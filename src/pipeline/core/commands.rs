@@ -157,7 +157,7 @@ impl MachineCore {
             (CommandCode::ExportBuffer, buffers.any(|s| matches!(s, BufferState::Ready | BufferState::Exported))),
             (CommandCode::AcknowledgeBuffer, buffers.any(|s| matches!(s, BufferState::Ready | BufferState::Exported))),
             (CommandCode::ReleaseBuffer, buffers.any_releasable()),
-            (CommandCode::SubmitLabel, self.now.row > 0 && !self.models.is_empty()),
+            (CommandCode::SubmitLabel, self.now.row > 0),
         ];
         possible.iter().filter(|(_, possible)| *possible).fold(0, |bits, (code, _)| bits | code.bit())
     }
@@ -445,8 +445,8 @@ impl MachineCore {
     }
 
     fn label(&mut self, prediction: &str, span: (Timestamp, Timestamp), label: EventKind, now: Timestamp) -> Result<Decided, Refusal> {
-        if self.models.is_empty() || self.now.row == 0 {
-            return invalid("no model has predicted anything yet");
+        if self.now.row == 0 {
+            return invalid("there is no row yet that a label could be of");
         }
         let wrong = |index: usize, text: String| Err(Refusal::Argument { index, text });
         if prediction.is_empty() {
@@ -463,10 +463,14 @@ impl MachineCore {
                 );
             }
         }
-        if let EventKind::Label { value, .. } = &label
-            && value.is_infinite()
-        {
-            return wrong(4, "TrueValue is not finite".into());
+        if let EventKind::Label { class, value, .. } = &label {
+            let classes = &self.config.classes;
+            if !classes.is_empty() && usize::from(*class) >= classes.len() {
+                return wrong(3, format!("there is no class {class}: 0 to {}, see ClassNames", classes.len() - 1));
+            }
+            if value.is_infinite() {
+                return wrong(4, "TrueValue is not finite".into());
+            }
         }
         self.labels = (self.labels.0.saturating_add(1), now);
         let text = self.give_label(prediction, span, &label);

@@ -1,7 +1,7 @@
 //! `kill -9` at any moment: nothing that was acknowledged after a flush is lost, and nothing else is wrong.
 //!
 //! The test runs itself as a child process that appends, flushes and says so; it is killed after a random time, and what it leaves is
-//! read. Ten rounds on one directory.
+//! read. Ten rounds on one directory. `tests/powercut` uses the child and the checker for power cuts, and for more rounds.
 #![cfg(feature = "gateway")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -19,12 +19,17 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const DIRECTORY: &str = "DRIFTGATE_STORE_CRASH_DIRECTORY";
+const CHECK: &str = "DRIFTGATE_STORE_CRASH_CHECK";
+/// Acknowledged rows, as `1-20 21-55`.
+const EXPECT: &str = "DRIFTGATE_STORE_CRASH_EXPECT";
 const ROUNDS: u64 = 10;
 const WIDTH: u64 = 33;
 /// Small, so that slots are used again many times.
 const CAPACITY: u32 = 1_500;
 const BEGINS: &str = "begins after ";
 const ACKNOWLEDGED: &str = "acknowledged ";
+const PROBLEM: &str = "problem ";
+const WHOLE: &str = "whole";
 
 fn open(dir: &Path) -> (SledStore, OpenReport) {
     let config =
@@ -84,6 +89,20 @@ fn child() {
     }
 }
 
+/// Does nothing unless it is asked to: for what was killed, or lost its power, elsewhere.
+#[test]
+fn checker() {
+    let Some(dir) = std::env::var_os(CHECK) else { return };
+    let acknowledged: Vec<_> = std::env::var(EXPECT)
+        .expect("what was acknowledged")
+        .split_whitespace()
+        .map(|range| range.split_once('-').expect("`first-last`"))
+        .map(|(first, last)| first.parse().expect("a number")..=last.parse().expect("a number"))
+        .collect();
+    check(Path::new(&dir), &acknowledged);
+    println!("\n{WHOLE}");
+}
+
 /// Starts the child, kills it, and gives the rows that it acknowledged.
 fn run_and_kill(dir: &Path, after: Duration) -> RangeInclusive<u64> {
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -135,6 +154,7 @@ fn check_rows<R: PartialEq>(
 
 fn check(dir: &Path, acknowledged: &[RangeInclusive<u64>]) {
     let (store, report) = open(dir);
+    report.problems().iter().for_each(|problem| println!("\n{PROBLEM}{problem}"));
     assert_eq!(report.problems(), [] as [&str; 0]);
     for machine in [0, 1] {
         let rows = store.features(machine, all(), usize::MAX).unwrap();
@@ -142,8 +162,8 @@ fn check(dir: &Path, acknowledged: &[RangeInclusive<u64>]) {
     }
     check_rows("events", &store.events(all(), usize::MAX).unwrap(), |event| event.row, event, acknowledged);
     let last = acknowledged.last().map_or(0, |range| *range.end());
-    let counter = store.get("counter").unwrap().expect("a counter");
-    assert!(u64::from_le_bytes(counter.try_into().unwrap()) >= last);
+    let counter = store.get("counter").unwrap().map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
+    assert!(counter >= last, "the counter was acknowledged as {last} and is {counter}");
     if let Some(blob) = store.get_blob("blob").unwrap() {
         assert!(blob.len() == 60_000 && blob.iter().all(|byte| *byte == blob[0]), "old or new, whole");
     }

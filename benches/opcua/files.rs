@@ -168,17 +168,18 @@ fn table(signals: usize) {
             format,
             thresholds: Vec::new(),
             bundle: "".into(),
+            trained: None,
             reference: String::new(),
             user: "bench".into(),
             asked: at(0),
         };
         let begun = Instant::now();
-        let Export { file, rows, .. } = exporter.run(&order, &Progress::default()).expect("a file");
+        let Export { file, path, rows, .. } = exporter.run(&order, &Progress::default()).expect("a file");
         let seconds = begun.elapsed().as_secs_f64();
         let manifest = std::fs::read_to_string(dir.path().join("datasets").join(format!("{file}.json"))).expect("a manifest");
         let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
         let columns = manifest["columns"].as_array().map_or(0, Vec::len);
-        let bytes = std::fs::metadata(dir.path().join("datasets").join(&*file)).map_or(0, |m| m.len());
+        let bytes = std::fs::metadata(dir.path().join("datasets").join(&*path)).map_or(0, |m| m.len());
         println!(
             "{rows} rows of {columns} columns as {}: {seconds:.2} s; {:.1} MB; load {}",
             format.name(),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Order;
+use super::folder::PARTITIONS;
 use super::labels::Label;
 use crate::config::{Conditioning, LabelConfig, MachineConfig, Shape};
 use crate::store::FeatureRow;
@@ -15,7 +16,7 @@ const MAX_QUALITY_TEXT: usize = 200;
 /// Type of a column. Each may have gaps.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Nanoseconds, UTC.
+    /// UTC.
     Time,
     Count,
     Number,
@@ -38,6 +39,7 @@ impl Kind {
 /// Values of one column.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Values {
+    /// Nanoseconds.
     Time(Vec<Option<i64>>),
     Count(Vec<Option<u64>>),
     Number(Vec<Option<f64>>),
@@ -109,7 +111,8 @@ impl<'a> Layout<'a> {
     /// `sample`: some frame of the rows; channels that are texts there have a column of texts.
     pub(super) fn new(order: &'a Order, sample: Option<&Frame>) -> Self {
         let machine = &*order.config;
-        let mut list = List::default();
+        // What stands in the path is no column of the file.
+        let mut list = List { columns: Vec::new(), names: PARTITIONS.map(String::from).into() };
         list.add("time", "", Kind::Time, "", "when the row was made, UTC", Source::Time);
         list.add("machine", "", Kind::Text, "", "", Source::Machine);
         list.add("row", "", Kind::Count, "", "number of the row within the machine", Source::Row);
@@ -225,7 +228,6 @@ fn text(value: &Value) -> Option<Arc<str>> {
 }
 
 /// Columns with names that differ in more than upper and lower case: not every reader tells these apart.
-#[derive(Default)]
 struct List {
     columns: Vec<Column>,
     names: BTreeSet<String>,

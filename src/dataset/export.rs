@@ -14,7 +14,7 @@ use super::labels::Labels;
 use super::manifest::{self, Origin};
 use super::rows::{Counts, Reader, range};
 use super::sink::{Part, Sink, Written};
-use super::{Export, ExportError, FOLDER, Format, Order, Progress};
+use super::{Export, ExportError, FOLDER, Format, Order, Progress, folder};
 use crate::config::Config;
 use crate::store::Store;
 use crate::types::Timestamp;
@@ -79,9 +79,12 @@ impl Exporter {
         let facts = manifest::facts(order, &Origin { gateway: &self.gateway, config: &self.config_hash }, &counts);
         let written = sink.finish(&manifest::key_values(&facts)).map_err(|cause| write_error(&self.dir, cause))?;
         let file = format!("{}-{}.{}", order.dataset, written.hash.get(..12).unwrap_or_default(), order.format.name());
-        let text = manifest::manifest(facts, order, &layout, &file, &written);
-        self.name(part, &file, &text)?;
-        Ok(export(order, file, written, &counts))
+        let last = counts.span.map_or(*order.time.end(), |(_, last)| last);
+        let below = folder::folder(order.format, &self.gateway, &order.config.name, last);
+        let path = if below.is_empty() { file.clone() } else { format!("{below}/{file}") };
+        let text = manifest::manifest(facts, order, &layout, (&path, &file), &written);
+        self.name(part, (&below, &file), &text)?;
+        Ok(export(order, (file, path), written, &counts))
     }
 
     /// One batch, in turn with other exports.
@@ -108,23 +111,26 @@ impl Exporter {
     }
 
     /// Manifest and file get their names; both are on the disk then.
-    fn name(&self, part: Part, file: &str, manifest: &str) -> Result<(), ExportError> {
+    fn name(&self, part: Part, (below, file): (&str, &str), manifest: &str) -> Result<(), ExportError> {
         let named = || {
             let (beside, mut writer) = Part::create(self.dir.join(format!(".{file}.json{}", Part::END)))?;
             writer.write_all(manifest.as_bytes())?;
             writer.sync_all()?;
             beside.rename(&self.dir.join(format!("{file}.json")))?;
-            part.rename(&self.dir.join(file))?;
-            if cfg!(unix) { File::open(&self.dir)?.sync_all() } else { Ok(()) }
+            let place = folder::make(&self.dir, below)?;
+            part.rename(&place.join(file))?;
+            folder::sync(&self.dir)?;
+            folder::sync(&place)
         };
         named().map_err(|e| failed(&self.dir, &e))
     }
 }
 
-fn export(order: &Order, file: String, written: Written, counts: &Counts) -> Export {
+fn export(order: &Order, (file, path): (String, String), written: Written, counts: &Counts) -> Export {
     let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     Export {
         file: file.into(),
+        path: path.into(),
         rows: count(counts.rows),
         labelled: count(counts.labelled),
         hash: written.hash.into(),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Order ─▶ rows: features, frames by their number, labels ─batch─▶ sink: Parquet, CSV ─bytes, hashed─▶ .<machine>.part
-//!                (block by block, never all at once)                    fsync, rename ─▶ <id>-<hash>.parquet, ....parquet.json
+//!                (block by block, never all at once)                    fsync, rename ─▶ <id>-<hash>.parquet in its partition, ....parquet.json
 //! ```
 //! The same rows give the same bytes: who exported them, and when, stands in the manifest alone. Blocking: for a thread of its own.
 
@@ -10,6 +10,7 @@ mod background;
 mod columns;
 mod csv_sink;
 mod export;
+mod folder;
 mod labels;
 mod manifest;
 #[cfg(feature = "parquet")]
@@ -24,7 +25,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 pub use export::Exporter;
+pub use folder::find;
 
+use crate::bundle::Bundle;
 use crate::config::MachineConfig;
 use crate::store::StoreError;
 use crate::types::{BufferReason, Timestamp};
@@ -81,6 +84,8 @@ pub struct Order {
     pub thresholds: Vec<f64>,
     /// SHA-256 of the active bundle, hex.
     pub bundle: Arc<str>,
+    /// The active bundle: models and references.
+    pub trained: Option<Arc<Bundle>>,
     /// The regime's reference in force.
     pub reference: String,
     /// Who asked, and when.
@@ -91,8 +96,10 @@ pub struct Order {
 /// A file that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// Name in [`FOLDER`].
+    /// Its name; [`find`] says where it lies.
     pub file: Arc<str>,
+    /// Where it lies in [`FOLDER`], with its name; with `/`.
+    pub path: Arc<str>,
     pub rows: u32,
     /// Rows of which somebody has said the truth.
     pub labelled: u32,

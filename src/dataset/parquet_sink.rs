@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -65,8 +65,9 @@ impl Sink for ParquetSink {
 
 fn data_type(kind: Kind) -> DataType {
     match kind {
-        Kind::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
-        Kind::Count => DataType::UInt64,
+        // Spark, Delta and Iceberg know neither nanoseconds nor numbers without a sign.
+        Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        Kind::Count => DataType::Int64,
         Kind::Number => DataType::Float64,
         Kind::Flag => DataType::Boolean,
         Kind::Text => DataType::Utf8,
@@ -75,8 +76,11 @@ fn data_type(kind: Kind) -> DataType {
 
 fn array(values: &Values) -> ArrayRef {
     match values {
-        Values::Time(values) => Arc::new(values.iter().copied().collect::<TimestampNanosecondArray>().with_timezone("UTC")),
-        Values::Count(values) => Arc::new(values.iter().copied().collect::<UInt64Array>()),
+        Values::Time(values) => {
+            let values = values.iter().map(|time| time.map(|nanos| nanos.div_euclid(1000)));
+            Arc::new(values.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+        }
+        Values::Count(values) => Arc::new(values.iter().map(|n| n.and_then(|n| i64::try_from(n).ok())).collect::<Int64Array>()),
         Values::Number(values) => Arc::new(values.iter().copied().collect::<Float64Array>()),
         Values::Flag(values) => Arc::new(values.iter().copied().collect::<BooleanArray>()),
         Values::Text(values) => Arc::new(values.iter().map(Option::as_deref).collect::<StringArray>()),

@@ -1,6 +1,6 @@
 //! The rows of a data set out of the store: block by block, oldest first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::columns::{Batch, Layout, Row};
@@ -12,12 +12,16 @@ use crate::types::{Frame, Timestamp};
 /// Cells that are in memory at a time, roughly.
 const CELLS: usize = 200_000;
 const TICK: Duration = Duration::from_nanos(1);
+/// Places that are listed, of all that are counted.
+const MAX_GAPS: usize = 100;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) rows: u64,
     pub(super) labelled: u64,
+    /// By class.
+    pub(super) by_label: BTreeMap<u16, u64>,
     /// Rows of a confirmed fault.
     pub(super) faults: u64,
     /// Rows with a signal or setting that is not good.
@@ -26,9 +30,22 @@ pub(super) struct Counts {
     pub(super) without_frame: u64,
     /// Places where rows in between are of other settings, or were not judged.
     pub(super) interruptions: u64,
+    /// The first of them.
+    pub(super) gaps: Vec<Gap>,
     /// Times of the first and last row.
     pub(super) span: Option<(Timestamp, Timestamp)>,
     last_row: u64,
+    last_time: Timestamp,
+}
+
+/// Rows that are left out between two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Gap {
+    /// Times of the row before and the row after.
+    pub(super) after: Timestamp,
+    pub(super) until: Timestamp,
+    /// Rows in between.
+    pub(super) rows: u64,
 }
 
 /// Hands the rows on in batches; `take` says whether to go on.
@@ -93,10 +110,18 @@ impl Reader<'_> {
 impl Counts {
     fn add(&mut self, row: &Row<'_>, layout: &Layout<'_>) {
         let FeatureRow { row: number, time, flags, .. } = row.features;
-        self.interruptions += u64::from(self.rows > 0 && *number != self.last_row + 1);
-        self.last_row = *number;
+        if self.rows > 0 && *number != self.last_row + 1 {
+            self.interruptions += 1;
+            if self.gaps.len() < MAX_GAPS {
+                self.gaps.push(Gap { after: self.last_time, until: *time, rows: number.saturating_sub(self.last_row + 1) });
+            }
+        }
+        (self.last_row, self.last_time) = (*number, *time);
         self.rows += 1;
-        self.labelled += u64::from(row.label.is_some());
+        if let Some(label) = row.label {
+            self.labelled += 1;
+            *self.by_label.entry(label.class).or_default() += 1;
+        }
         self.faults += u64::from(flags.fault);
         self.without_frame += u64::from(row.frame.is_none());
         self.not_good += u64::from(layout.quality(row).is_some_and(|quality| quality != "Good"));

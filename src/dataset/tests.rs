@@ -2,13 +2,15 @@ use std::fs;
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, TimestampNanosecondType, UInt64Type};
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::bundle::{Training, TrainingRow};
 use crate::config::{Config, StoreConfig};
+use crate::regime::Cell;
 use crate::store::{FeatureRow, MachineLayout, Record, RowFlags, SledStore, Store};
 use crate::types::{Cause, Channel, Event, EventKind, Frame, Quality, Value};
 
@@ -106,6 +108,7 @@ impl Bench {
             format,
             thresholds: vec![0.45],
             bundle: "b0b".into(),
+            trained: None,
             reference: "b0b-R01".into(),
             user: "eva".into(),
             asked: at(100_000),
@@ -120,9 +123,18 @@ impl Bench {
         self.dir.path().join(FOLDER)
     }
 
+    /// All files, with their folders.
     fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.folder()).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        let (mut names, mut folders) = (Vec::new(), vec![self.folder()]);
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    names.push(path.strip_prefix(self.folder()).unwrap().to_str().unwrap().replace('\\', "/"));
+                }
+            }
+        }
         names.sort();
         names
     }
@@ -146,6 +158,11 @@ fn column<T>(batches: &[RecordBatch], name: &str, of: impl Fn(&dyn Array, usize)
     arrays.flat_map(|a| (0..a.len()).map(|k| (!a.is_null(k)).then(|| of(a.as_ref(), k))).collect::<Vec<_>>()).collect()
 }
 
+fn row_numbers(batches: &[RecordBatch]) -> Vec<u64> {
+    let rows = column(batches, "row", |a, k| a.as_primitive::<Int64Type>().value(k).cast_unsigned());
+    rows.into_iter().flatten().collect()
+}
+
 fn numbers(batches: &[RecordBatch], name: &str) -> Vec<Option<f64>> {
     column(batches, name, |a, k| a.as_primitive::<Float64Type>().value(k))
 }
@@ -164,13 +181,15 @@ fn a_file_read_back_has_the_rows_of_the_buffer() {
     let rows = wanted(10, 60);
     assert_eq!((export.rows as usize, export.gone), (rows.len(), 0));
     assert_eq!(&*export.file, format!("M-R01-DataDrift-9-{}.parquet", &export.hash[..12]));
-    let path = bench.folder().join(&*export.file);
+    assert_eq!(*export.path, *format!("table/gateway=driftgate/unit=M/date=2023-11-14/{}", export.file));
+    let path = find(bench.dir.path(), "M", &export.file).unwrap();
+    assert_eq!(path, bench.folder().join(&*export.path));
     assert_eq!(format!("{:x}", Sha256::digest(fs::read(&path).unwrap())), *export.hash);
 
     let (batches, facts) = read(&path);
-    assert_eq!(column(&batches, "row", |a, k| a.as_primitive::<UInt64Type>().value(k)), rows.iter().map(|r| Some(*r)).collect::<Vec<_>>());
-    let times = column(&batches, "time", |a, k| a.as_primitive::<TimestampNanosecondType>().value(k));
-    assert_eq!(times, rows.iter().map(|r| Some(at(*r).as_nanos())).collect::<Vec<_>>());
+    assert_eq!(row_numbers(&batches), rows);
+    let times = column(&batches, "time", |a, k| a.as_primitive::<TimestampMicrosecondType>().value(k));
+    assert_eq!(times, rows.iter().map(|r| Some(at(*r).as_nanos() / 1000)).collect::<Vec<_>>());
     let each = |f: &dyn Fn(u64) -> Option<f64>| rows.iter().map(|r| f(*r)).collect::<Vec<_>>();
     assert_eq!(numbers(&batches, "Temp"), each(&|r| Some(r as f64)));
     assert_eq!(numbers(&batches, "Flow"), each(&|r| (!r.is_multiple_of(5)).then_some(1.5)), "bad data is a gap");
@@ -184,7 +203,7 @@ fn a_file_read_back_has_the_rows_of_the_buffer() {
     let quality = |r: &u64| Some(if r.is_multiple_of(5) { "Bad" } else { "Good" }.to_string());
     assert_eq!(texts(&batches, "quality"), rows.iter().map(quality).collect::<Vec<_>>());
     assert!(texts(&batches, "quality_text").contains(&Some(format!("Flow {}", Quality::Bad(Cause::Stale)))));
-    let labels = column(&batches, "label", |a, k| a.as_primitive::<UInt64Type>().value(k));
+    let labels = column(&batches, "label", |a, k| a.as_primitive::<Int64Type>().value(k));
     assert_eq!(labels.iter().flatten().collect::<Vec<_>>(), [&2], "the last word on row 12");
     assert_eq!(texts(&batches, "label_name").into_iter().flatten().collect::<Vec<_>>(), ["broken"]);
 
@@ -200,16 +219,23 @@ fn a_file_read_back_has_the_rows_of_the_buffer() {
 #[test]
 fn the_manifest_says_what_the_file_is() {
     let bench = Bench::new(50);
+    for (row, class) in [(5, 2), (6, 4), (8, 4)] {
+        bench.label(&format!("M-{row}"), class);
+    }
     let export = bench.export(&bench.order(1, 20, Format::Parquet)).unwrap();
-    assert_eq!(bench.files(), [export.file.to_string(), format!("{}.json", export.file)]);
+    assert_eq!(bench.files(), [format!("{}.json", export.file), export.path.to_string()]);
     let text = fs::read_to_string(bench.folder().join(format!("{}.json", export.file))).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(manifest["sha256"], *export.hash);
-    assert_eq!(manifest["bytes"], fs::metadata(bench.folder().join(&*export.file)).unwrap().len());
+    assert_eq!((&manifest["path"], &manifest["sha256"]), (&(*export.path).into(), &(*export.hash).into()));
+    assert_eq!(manifest["bytes"], fs::metadata(bench.folder().join(&*export.path)).unwrap().len());
     assert_eq!((&manifest["exported_by"], &manifest["rows_of_faults"]), (&"eva".into(), &1.into()));
     assert_eq!(manifest["models"][0]["threshold"], 0.45);
     // 7, 11 and 14 are not in it.
     assert_eq!(manifest["interruptions"], 3);
+    let gap = |after, until, rows| serde_json::json!({ "after": at(after).to_string(), "until": at(until).to_string(), "rows": rows });
+    assert_eq!(manifest["gaps"], serde_json::json!([gap(6, 8, 1), gap(10, 12, 1), gap(13, 15, 1)]));
+    assert_eq!(manifest["rows_by_regime"], serde_json::json!({ "Recipe=Soft": 17 }));
+    assert_eq!(manifest["rows_by_label"], serde_json::json!({ "2": 1, "4": 2 }));
     let columns = manifest["columns"].as_array().unwrap();
     let temp = columns.iter().find(|c| c["name"] == "Temp").unwrap();
     assert_eq!((&temp["type"], &temp["unit"]), (&"number".into(), &"C".into()));
@@ -232,9 +258,8 @@ fn many_blocks_come_whole_and_in_order() {
     let progress = Progress::default();
     let export = bench.exporter().run(&bench.order(1, 9_000, Format::Parquet), &progress).unwrap();
     assert_eq!(progress.percent(), 99.0);
-    let (batches, facts) = read(&bench.folder().join(&*export.file));
-    let rows: Vec<u64> = column(&batches, "row", |a, k| a.as_primitive::<UInt64Type>().value(k)).into_iter().flatten().collect();
-    assert_eq!(rows, wanted(1, 9_000));
+    let (batches, facts) = read(&bench.folder().join(&*export.path));
+    assert_eq!(row_numbers(&batches), wanted(1, 9_000));
     // The ring of frames is shorter: what it has lost is a gap, and counted.
     let without = wanted(1, 4_000).len();
     assert_eq!(facts.iter().find(|(k, _)| k == "driftgate.rows_without_signals").unwrap().1, without.to_string());
@@ -247,6 +272,7 @@ fn many_blocks_come_whole_and_in_order() {
 fn csv_has_the_same_columns() {
     let bench = Bench::new(20);
     let export = bench.export(&bench.order(4, 6, Format::Csv)).unwrap();
+    assert_eq!(export.path, export.file);
     let text = fs::read_to_string(bench.folder().join(&*export.file)).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let header = "time,machine,row,regime,Temp,Flow,Recipe,feature_Temp,feature_Flow,score_Wear,prediction_Wear,fault,label,label_name,label_value,quality,quality_text";
@@ -309,4 +335,30 @@ fn columns_of_one_name_are_told_apart() {
 #[test]
 fn formats_have_names() {
     assert_eq!((Format::of("Parquet"), Format::of("csv"), Format::of("xlsx")), (Some(Format::Parquet), Some(Format::Csv), None));
+}
+
+#[test]
+fn hashes_of_models_and_references_are_those_of_the_bundle() {
+    let bench = Bench::new(50);
+    let hashes = |bundle: &Bundle| {
+        let mut order = bench.order(1, 20, Format::Csv);
+        order.trained = Some(Arc::new(bundle.clone()));
+        let export = bench.export(&order).unwrap();
+        let text = fs::read_to_string(bench.folder().join(format!("{}.json", export.file))).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+        [manifest["reference_sha256"].clone(), manifest["models"][0]["sha256"].clone()].map(|h| h.as_str().unwrap().to_string())
+    };
+    let row = |i: u32| TrainingRow {
+        time: Timestamp::EPOCH,
+        cells: vec![Cell::Class("Soft".into())],
+        features: vec![f64::from(i % 17), f64::from(i % 13)],
+    };
+    let training = Training { rows: (0..400).map(row).collect(), ..Training::default() };
+    let mut bundle = training.train(&bench.config.machines[0], "hash").unwrap();
+    let first = hashes(&bundle);
+    assert!(first.iter().all(|h| h.len() == 64) && first[0] != first[1], "{first:?}");
+    assert_eq!(hashes(&bundle), first);
+    bundle.regimes[0].mean[0] += 1.0;
+    let second = hashes(&bundle);
+    assert!(second[0] != first[0] && second[1] == first[1], "{second:?}");
 }

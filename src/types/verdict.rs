@@ -326,7 +326,7 @@ pub struct BufferReport {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct ExportReport {
     pub time: Timestamp,
-    /// Name in the folder of datasets.
+    /// Its name; where it lies in the folder of datasets goes by machine and day.
     pub file: Arc<str>,
     pub rows: u32,
     /// SHA-256, hex.

@@ -56,9 +56,12 @@ def test_from_collecting_to_released_by_methods(learned, client):
     assert hashlib.sha256(content).hexdigest() == digest
     assert content[:4] == content[-4:] == b"PAR1"
     folder = learned.data_dir / "datasets"
-    assert (folder / name).read_bytes() == content
+    day = read(client, f"{buffer}.NewestRow").date()
+    path = f"table/gateway=demo/unit=Motor1/date={day}/{name}"
+    assert (folder / path).read_bytes() == content
     manifest = json.loads((folder / f"{name}.json").read_text())
-    assert (manifest["sha256"], manifest["rows"], manifest["bytes"]) == (digest, ROWS, len(content))
+    assert (manifest["path"], manifest["sha256"], manifest["rows"], manifest["bytes"]) == (path, digest, ROWS, len(content))
+    assert manifest["rows_by_regime"] == {KEY: ROWS} and len(manifest["reference_sha256"]) == 64
     assert (manifest["machine"], manifest["regime"], manifest["reason"]) == ("Motor1", KEY, "OperatorRequest")
     assert manifest["exported_by"] == "anonymous" and manifest["rows_lost"] == 0
 
@@ -66,7 +69,7 @@ def test_from_collecting_to_released_by_methods(learned, client):
     eventually(lambda: read(client, f"{buffer}.State") == ACKNOWLEDGED, 60, "Acknowledged")
     call(client, f"{buffer}.ReleaseBuffer", text(dataset), text(""))
     eventually(lambda: read(client, f"{buffer}.State") == 0, 60, "Idle")
-    assert (folder / name).is_file(), "the file stays"
+    assert (folder / path).is_file(), "the file stays"
     commands = [line for line in learned.lines if line.get("event") == "command" and line["command"] == "ExportBuffer"]
     assert commands[0]["refused"] and not commands[-1]["refused"]
     assert name in commands[-1]["result"]

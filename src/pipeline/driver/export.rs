@@ -100,6 +100,7 @@ impl Running {
             format,
             thresholds: core.verdict().models.iter().map(|m| m.threshold).collect(),
             bundle: self.beside.bundle_hash.clone(),
+            trained: core.bundle().cloned(),
             reference: core.reference_id(regime, revision),
             user: user.clone(),
             asked: wall_clock(),
@@ -157,11 +158,11 @@ impl Running {
 }
 
 fn done(export: &Export) -> Answer {
-    let Export { file, rows, hash, gone, .. } = export;
+    let Export { file, path, rows, hash, gone, .. } = export;
     let gone = if *gone > 0 { format!("; {gone} more are not stored any more") } else { String::new() };
     Answer {
         outputs: vec![Scalar::Text(file.clone()), Scalar::U32(*rows), Scalar::Text(hash.clone())],
-        text: format!("{rows} rows in {FOLDER}/{file}{gone}"),
+        text: format!("{rows} rows in {FOLDER}/{path}{gone}"),
         ..Answer::default()
     }
 }

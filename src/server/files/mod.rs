@@ -12,7 +12,7 @@ mod upload;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,7 +29,7 @@ use super::instantiate::{join, node_id};
 use super::offer::OfferSenders;
 use super::publish::{Values, current, own};
 use crate::config::Config;
-use crate::dataset::FOLDER as DATASETS;
+use crate::dataset::find;
 use crate::types::Scalar;
 
 /// Modes of Open.
@@ -55,8 +55,9 @@ pub(super) enum Source {
     Node {
         path: Arc<str>,
     },
-    /// A file in the folder of datasets, by the name that a variable has.
+    /// A machine's file in the folder of datasets, by the name that a variable has.
     Export {
+        machine: Arc<str>,
         name: Arc<str>,
     },
 }
@@ -66,6 +67,8 @@ pub(super) struct Files {
     handles: Handles,
     config: Arc<Config>,
     data_dir: PathBuf,
+    /// Where the exports that variables name were found.
+    found: Mutex<HashMap<Arc<str>, PathBuf>>,
     offers: OfferSenders,
 }
 
@@ -73,7 +76,7 @@ type Outputs = Result<Vec<Variant>, StatusCode>;
 
 impl Files {
     pub(super) fn new(targets: HashMap<Arc<str>, Target>, config: Arc<Config>, data_dir: PathBuf, offers: OfferSenders) -> Self {
-        Self { targets, handles: Handles::default(), config, data_dir, offers }
+        Self { targets, handles: Handles::default(), config, data_dir, found: Mutex::default(), offers }
     }
 
     /// Whether a path is a method of a file; the others are somebody else's.
@@ -166,9 +169,11 @@ impl Files {
                 let text = text_of(space, path).ok_or(StatusCode::BadNotFound)?;
                 Ok(Content::Memory(text.as_bytes().into()))
             }
-            Source::Export { name } => {
-                let path = self.export(space, name).ok_or(StatusCode::BadNotFound)?;
+            Source::Export { machine, name } => {
+                let (machine, file) = (machine.clone(), text_of(space, name).ok_or(StatusCode::BadNotFound)?);
+                let data_dir = self.data_dir.clone();
                 let opened = tokio::task::spawn_blocking(move || {
+                    let path = find(&data_dir, &machine, &file).ok_or(std::io::ErrorKind::NotFound)?;
                     let file = File::open(path)?;
                     let size = file.metadata()?.len();
                     Ok::<_, std::io::Error>(Content::Disk(Arc::new(Mutex::new(file)), size))
@@ -178,11 +183,14 @@ impl Files {
         }
     }
 
-    /// The file that a variable names; a name that leads elsewhere is none.
-    fn export(&self, space: &RwLock<AddressSpace>, name: &str) -> Option<PathBuf> {
-        let name = text_of(space, name)?;
-        let plain = Path::new(&name).file_name().is_some_and(|file| file == name.as_str());
-        plain.then(|| self.data_dir.join(DATASETS).join(name))
+    /// Bytes of the file that a variable names. It is looked for once. Blocking.
+    fn size(&self, space: &RwLock<AddressSpace>, machine: &str, variable: &Arc<str>) -> Option<u64> {
+        let name = text_of(space, variable)?;
+        let known = self.found.lock().get(variable).filter(|path| path.ends_with(&name)).cloned();
+        let path = known.filter(|path| path.is_file()).or_else(|| find(&self.data_dir, machine, &name))?;
+        let size = std::fs::metadata(&path).ok()?.len();
+        self.found.lock().insert(variable.clone(), path);
+        Some(size)
     }
 
     fn count(&self, values: &Values<'_>, path: &str) {
@@ -198,10 +206,7 @@ impl Files {
             let size = match target {
                 Target::Read(Source::Text(text)) => text.len() as u64,
                 Target::Read(Source::Node { path }) => text_of(values.space, path).map_or(0, |text| text.len() as u64),
-                Target::Read(Source::Export { name }) => {
-                    let metadata = self.export(values.space, name).and_then(|path| std::fs::metadata(path).ok());
-                    metadata.map_or(0, |m| m.len())
-                }
+                Target::Read(Source::Export { machine, name }) => self.size(values.space, machine, name).unwrap_or(0),
                 Target::Transfer { .. } | Target::Upload => continue,
             };
             set_size(values.space, path, size);

@@ -67,7 +67,8 @@ fn of_machine(
         nodes.optional(&buffer, "RetrainingBufferType", "File")?;
         let path = join(&buffer, "File");
         file(nodes, &path, "application/octet-stream")?;
-        targets.insert(path.into(), Target::Read(Source::Export { name: join(&buffer, "LastExportFile").into() }));
+        let source = Source::Export { machine: m.clone(), name: join(&buffer, "LastExportFile").into() };
+        targets.insert(path.into(), Target::Read(source));
     }
     let report = join(m, "Report");
     let path = join(&report, "HtmlFile");

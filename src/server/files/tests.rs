@@ -51,7 +51,7 @@ async fn the_configuration_is_read_and_not_written() {
 async fn an_export_is_the_file_that_is_named_and_no_other() {
     let bench = Bench::start(Access::Demo).await;
     let session = bench.connect().await;
-    let datasets = bench.dir.path().join(DATASETS);
+    let datasets = bench.dir.path().join(crate::dataset::FOLDER);
     std::fs::create_dir_all(&datasets).unwrap();
     std::fs::write(datasets.join("b.parquet"), b"rows").unwrap();
     std::fs::write(bench.dir.path().join("secret"), b"key").unwrap();

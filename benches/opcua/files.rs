@@ -162,6 +162,7 @@ fn table(signals: usize) {
             reason: BufferReason::DataDrift,
             regime: 0,
             regime_key: "".into(),
+            stretches: Vec::new(),
             time: at(1)..=at(VALUES),
             expected: VALUES as u32,
             whole: true,

@@ -590,6 +590,8 @@ pub struct BufferConfig {
     pub export_format: ExportFormat,
     /// Whether a ready buffer is exported by itself; default yes.
     pub auto_export: bool,
+    /// Whether rows outside the envelope are collected; default no.
+    pub collect_outside: bool,
 }
 
 /// What kind of file an export is.

@@ -509,6 +509,8 @@ section! {
         export_format: ExportFormat = Default(r#""parquet""#);
         /// Whether a buffer that is ready is exported by itself, into the folder of datasets.
         auto_export: bool = Default("true");
+        /// Whether rows of settings that were never trained are collected, for learning them; in buffers of their own.
+        collect_outside: bool = Default("false");
     }
 }
 

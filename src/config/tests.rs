@@ -142,7 +142,13 @@ fn features_models_and_monitors_are_read() {
     assert_eq!(monitor.tests[0], TestConfig { metric: Metric::KolmogorovSmirnov.into(), threshold: Some(0.001) });
     assert_eq!(
         machine.buffers,
-        BufferConfig { target_rows: 500, rows_before: 200, export_format: ExportFormat::Parquet, auto_export: true }
+        BufferConfig {
+            target_rows: 500,
+            rows_before: 200,
+            export_format: ExportFormat::Parquet,
+            auto_export: true,
+            collect_outside: false
+        }
     );
 }
 

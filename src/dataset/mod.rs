@@ -73,6 +73,8 @@ pub struct Order {
     /// Slot of its regime; 0 is R01.
     pub regime: u16,
     pub regime_key: Arc<str>,
+    /// First and last numbers of the rows, where they were outside the envelope; empty: those that were judged in the regime.
+    pub stretches: Vec<(u64, u64)>,
     /// Times of the first and last row.
     pub time: RangeInclusive<Timestamp>,
     /// Rows that the buffer has counted.

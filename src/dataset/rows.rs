@@ -90,7 +90,13 @@ impl Reader<'_> {
         take: &mut dyn FnMut(&Batch, &Counts) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         let rows = chunk.len();
-        let wanted = |row: &FeatureRow| row.flags.judged && row.regime == Some(self.order.regime);
+        let stretches = &self.order.stretches;
+        let collected = |row: &FeatureRow| {
+            let before = stretches.partition_point(|(first, _)| *first <= row.row);
+            row.flags.outside && before.checked_sub(1).is_some_and(|k| row.row <= stretches[k].1)
+        };
+        let judged = |row: &FeatureRow| row.flags.judged && row.regime == Some(self.order.regime);
+        let wanted = |row: &FeatureRow| if stretches.is_empty() { judged(row) } else { collected(row) };
         chunk.retain(wanted);
         let times = || chunk.iter().map(|row| row.time);
         let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(()) };

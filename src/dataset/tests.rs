@@ -65,7 +65,7 @@ impl Bench {
             row,
             time: at(row),
             regime: Some(u16::from(row.is_multiple_of(7))),
-            flags: RowFlags { judged: !row.is_multiple_of(11), fault: row == 3, outside: false },
+            flags: RowFlags { judged: !row.is_multiple_of(11), fault: row == 3, outside: row.is_multiple_of(11) },
             features: vec![row as f64, f64::NAN],
             scores: vec![row as f64 / 10.0],
         };
@@ -101,6 +101,7 @@ impl Bench {
             dataset: "M-R01-DataDrift-9".into(),
             reason: BufferReason::DataDrift,
             regime: 0,
+            stretches: Vec::new(),
             regime_key: "Recipe=Soft".into(),
             time: at(first)..=at(last),
             expected: wanted(first, last).len() as u32,
@@ -280,6 +281,17 @@ fn csv_has_the_same_columns() {
     assert_eq!(lines[1], "2023-11-14T22:13:20.400Z,M,4,Recipe=Soft,4,1.5,Soft,4,,0.4,false,false,,,,Good,");
     assert_eq!(lines[2], "2023-11-14T22:13:20.500Z,M,5,Recipe=Soft,5,,Soft,5,,0.5,true,false,,,,Bad,Flow Bad (stale)");
     assert_eq!((lines.len(), export.rows), (4, 3));
+}
+
+#[test]
+fn rows_outside_the_envelope_are_those_that_were_collected() {
+    let bench = Bench::new(100);
+    let order = Order { stretches: vec![(10, 12), (30, 60)], reason: BufferReason::OutOfEnvelope, ..bench.order(1, 100, Format::Parquet) };
+    let export = bench.export(&order).unwrap();
+    let (batches, facts) = read(&bench.folder().join(&*export.path));
+    let rows = column(&batches, "row", |a, k| a.as_primitive::<Int64Type>().value(k));
+    assert_eq!(rows, [11, 33, 44, 55].map(Some), "what was outside in these stretches");
+    assert!(facts.iter().any(|(key, value)| key == "driftgate.reason" && value == "OutOfEnvelope"));
 }
 
 #[test]

@@ -287,6 +287,7 @@ fn buffers(raw: &mut RawMachine, machine: &str, store: &StoreConfig, notes: &mut
         rows_before,
         export_format: raw.export_format.unwrap_or_default(),
         auto_export: raw.auto_export.unwrap_or(true),
+        collect_outside: raw.collect_outside.unwrap_or(false),
     }
 }
 

@@ -6,6 +6,9 @@
 //!    ▲                                  │ warning fades
 //!    └──────────────────────────────────┘
 //! ```
+//! Rows outside the envelope have buffers of their own, one for each combination of settings: from its first settled row until there are
+//! enough, however often the machine leaves it meanwhile, or until it is learned. They take slots from the last one on, [`OUTSIDE_SLOTS`] at
+//! most, and give way to a drift that finds no other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +20,13 @@ use crate::types::{BufferReason, BufferReport, BufferState, DriftStatus, ExportR
 
 /// Buffers of a machine.
 pub const SLOTS: usize = 4;
+
+/// Buffers that rows outside the envelope may have at a time.
+const OUTSIDE_SLOTS: usize = 2;
+/// Stands for the regime where there is none.
+const OUTSIDE: u16 = u16::MAX;
+/// Stretches of rows that a buffer of rows outside the envelope remembers; then it is ready.
+const MOST_STRETCHES: usize = 500;
 
 /// The retraining buffers of one machine. Memory does not grow with time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +64,9 @@ pub struct SlotExtra {
     target_rows: u32,
     acknowledged_by: Arc<str>,
     export: Option<ExportReport>,
+    /// First and last rows of what was collected outside the envelope; kept by [`Buffers::stretches`].
+    #[serde(skip)]
+    stretches: Vec<(u64, u64)>,
     /// Why the last export has failed.
     #[serde(skip)]
     trouble: Arc<str>,
@@ -116,6 +129,10 @@ impl Slot {
             newest: Timestamp::EPOCH,
             extra: SlotExtra::default(),
         }
+    }
+
+    fn is_outside(&self) -> bool {
+        self.state != BufferState::Idle && self.regime == OUTSIDE
     }
 
     fn target(&self, configured: u32) -> u32 {
@@ -188,7 +205,8 @@ impl Buffers {
 
     fn start(&mut self, row: &BufferRow<'_>, changes: &mut Vec<Change>) -> Option<usize> {
         // All slots taken: nothing is overwritten until an operator releases one.
-        let k = self.slots.iter().position(|s| s.state == BufferState::Idle)?;
+        let idle = self.slots.iter().position(|s| s.state == BufferState::Idle);
+        let k = idle.or_else(|| self.give_way(changes))?;
         let recent = &self.recent[usize::from(row.regime)];
         self.slots[k] = Slot {
             state: BufferState::Collecting,
@@ -206,6 +224,65 @@ impl Buffers {
         Some(k)
     }
 
+    /// One settled row of settings that were never trained; `changes` receives the slots whose state has changed.
+    pub fn step_outside(&mut self, row: u64, time: Timestamp, key: &Arc<str>, changes: &mut Vec<Change>) {
+        if let Some(k) = self.slots.iter().position(|s| s.is_outside() && s.regime_key == *key) {
+            self.collect_outside(k, row, time, changes);
+            return;
+        }
+        if self.slots.iter().filter(|s| s.is_outside()).count() >= OUTSIDE_SLOTS {
+            // A combination that was only passed makes room.
+            let passed = |s: &Slot| s.is_outside() && s.state == BufferState::Collecting && s.rows < self.enough;
+            let Some(k) = (0..self.slots.len()).filter(|k| passed(&self.slots[*k])).min_by_key(|k| self.slots[*k].rows) else { return };
+            self.end(k, changes);
+        }
+        let Some(k) = self.slots.iter().rposition(|s| s.state == BufferState::Idle) else { return };
+        let reason = BufferReason::OutOfEnvelope;
+        self.slots[k] = Slot {
+            state: BufferState::Collecting,
+            reason,
+            dataset_id: format!("{}-{reason}-{row}", self.machine).into(),
+            regime: OUTSIDE,
+            regime_key: key.clone(),
+            rows: 1,
+            since: time,
+            oldest: time,
+            newest: time,
+            extra: SlotExtra { stretches: vec![(row, row)], ..SlotExtra::default() },
+        };
+        changes.push(self.change(k));
+    }
+
+    fn collect_outside(&mut self, k: usize, row: u64, time: Timestamp, changes: &mut Vec<Change>) {
+        let slot = &mut self.slots[k];
+        if slot.state != BufferState::Collecting {
+            return;
+        }
+        (slot.rows, slot.newest) = (slot.rows + 1, time);
+        match slot.extra.stretches.last_mut() {
+            Some((_, last)) if *last + 1 == row => *last = row,
+            _ => slot.extra.stretches.push((row, row)),
+        }
+        if slot.rows >= slot.target(self.target_rows) || slot.extra.stretches.len() >= MOST_STRETCHES {
+            slot.state = BufferState::Ready;
+            changes.push(self.change(k));
+        }
+    }
+
+    /// Frees the slot of rows outside the envelope that has the fewest, while it collects.
+    fn give_way(&mut self, changes: &mut Vec<Change>) -> Option<usize> {
+        let collects = |s: &Slot| s.is_outside() && s.state == BufferState::Collecting;
+        let k = (0..self.slots.len()).filter(|k| collects(&self.slots[*k])).min_by_key(|k| self.slots[*k].rows)?;
+        self.end(k, changes);
+        Some(k)
+    }
+
+    /// What is told of is what ends: the slot itself is empty again.
+    fn end(&mut self, k: usize, changes: &mut Vec<Change>) {
+        let ended = Slot { state: BufferState::Idle, ..std::mem::replace(&mut self.slots[k], Slot::idle()) };
+        changes.push(Change { slot: k as u16, report: ended.report(self.target_rows) });
+    }
+
     fn collect(&mut self, k: usize, row: &BufferRow<'_>, alarmed: bool, changes: &mut Vec<Change>) {
         let slot = &mut self.slots[k];
         if slot.rows == 0 {
@@ -218,9 +295,7 @@ impl Buffers {
         if slot.rows >= slot.target(self.target_rows) || (drift && slot.rows >= self.enough) {
             slot.state = BufferState::Ready;
         } else if !alarmed && !asked_for {
-            // What is told of is what ends: the slot itself is empty again.
-            let ended = Slot { state: BufferState::Idle, ..std::mem::replace(slot, Slot::idle()) };
-            changes.push(Change { slot: k as u16, report: ended.report(self.target_rows) });
+            self.end(k, changes);
             return;
         } else {
             return;
@@ -232,10 +307,11 @@ impl Buffers {
         Change { slot: k as u16, report: self.slots[k].report(self.target_rows) }
     }
 
-    /// Another bundle: what collects in a regime that is not where it was ends with the rows it has. `known` says whether a key still
-    /// belongs to a slot.
-    pub fn close_foreign(&mut self, known: impl Fn(u16, &str) -> bool) {
-        for slot in self.slots.iter_mut().filter(|s| s.state == BufferState::Collecting && !known(s.regime, &s.regime_key)) {
+    /// Another bundle: what collects in a regime that is not where it was, or outside in one that is known now, ends with the rows it
+    /// has. `slot_of` gives the slot of a key.
+    pub fn close_foreign(&mut self, slot_of: impl Fn(&str) -> Option<u16>) {
+        let foreign = |s: &Slot| slot_of(&s.regime_key) != Some(s.regime).filter(|regime| *regime != OUTSIDE);
+        for slot in self.slots.iter_mut().filter(|s| s.state == BufferState::Collecting && foreign(s)) {
             if slot.rows == 0 {
                 *slot = Slot::idle();
             } else {
@@ -328,6 +404,24 @@ impl Buffers {
     /// State, data set and regime of a slot.
     pub fn slot(&self, slot: usize) -> Option<(BufferState, &Arc<str>, u16)> {
         self.slots.get(slot).map(|s| (s.state, &s.dataset_id, s.regime))
+    }
+
+    /// First and last rows of what a slot has collected outside the envelope; empty where it is of a regime.
+    pub fn stretches(&self, slot: usize) -> &[(u64, u64)] {
+        self.slots.get(slot).map_or(&[], |s| &s.extra.stretches)
+    }
+
+    /// The same, a slot each; empty where none has any.
+    pub fn all_stretches(&self) -> Vec<Vec<(u64, u64)>> {
+        let some = self.slots.iter().any(|s| !s.extra.stretches.is_empty());
+        if some { self.slots.iter().map(|s| s.extra.stretches.clone()).collect() } else { Vec::new() }
+    }
+
+    /// The same of another run, a slot each.
+    pub fn restore_stretches(&mut self, stretches: Vec<Vec<(u64, u64)>>) {
+        for (slot, stretches) in self.slots.iter_mut().zip(stretches) {
+            slot.extra.stretches = stretches;
+        }
     }
 
     /// Whether some slot is in such a state.
@@ -467,6 +561,52 @@ mod tests {
         assert!(b.acknowledge(0, &"eva".into()) && b.release(0));
         assert!(!b.end_export(0, &id, Ok(ExportReport::default())), "another data set");
         assert_eq!(b.reports()[0].export, None);
+    }
+
+    /// Rows (number, key) outside; states, keys and rows of all slots after them.
+    fn outside(b: &mut Buffers, rows: impl IntoIterator<Item = (u64, &'static str)>) -> Vec<(BufferState, String, u32)> {
+        let mut changes = vec![];
+        for (row, key) in rows {
+            b.step_outside(row, Timestamp::from_nanos(row as i64), &key.into(), &mut changes);
+        }
+        b.reports().iter().map(|r| (r.state, r.regime_key.to_string(), r.rows)).collect()
+    }
+
+    #[test]
+    fn what_was_never_trained_is_collected_over_all_its_visits() {
+        let mut b = buffers(5, 3);
+        let slots = outside(&mut b, (10..13).map(|r| (r, "V=289")).chain([(20, "V=350"), (30, "V=289")]));
+        assert_eq!(slots[3], (BufferState::Collecting, "V=289".into(), 4), "from the last slot on");
+        assert_eq!(slots[2], (BufferState::Collecting, "V=350".into(), 1));
+        assert_eq!(slots[..2], vec![(BufferState::Idle, String::new(), 0); 2]);
+        assert_eq!(outside(&mut b, [(40, "V=400")])[2], (BufferState::Collecting, "V=400".into(), 1), "one row of 350 V was passing");
+        assert_eq!(outside(&mut b, [(41, "V=289"), (42, "V=289")])[3], (BufferState::Ready, "V=289".into(), 5), "frozen");
+        assert_eq!(b.stretches(3), [(10, 12), (30, 30), (41, 41)]);
+        let reports = b.reports();
+        assert_eq!((reports[3].reason, &*reports[3].dataset_id), (BufferReason::OutOfEnvelope, "M-OutOfEnvelope-10"));
+        assert_eq!((reports[3].oldest, reports[3].newest), (Timestamp::from_nanos(10), Timestamp::from_nanos(41)));
+        // A drift takes a free slot, and then that of one that still collects.
+        let order = Order { row: 7, time: Timestamp::EPOCH, regime: 1, regime_key: &"V".into(), target_rows: 3 };
+        assert!(b.start_asked(0, &order) && b.start_asked(1, &order));
+        run(&mut b, &[Warning]);
+        let reasons: Vec<_> = b.reports().iter().map(|r| r.reason).collect();
+        assert_eq!(reasons[2..], [BufferReason::DataDrift, BufferReason::OutOfEnvelope]);
+    }
+
+    #[test]
+    fn what_is_learned_is_not_outside_any_more() {
+        let mut b = buffers(50, 3);
+        outside(&mut b, [(1, "V=289"), (2, "V=350")]);
+        b.close_foreign(|key| (key == "V=289").then_some(1));
+        let states: Vec<_> = b.reports().iter().map(|r| r.state).collect();
+        assert_eq!(states[2..], [BufferState::Collecting, BufferState::Ready]);
+        let kept = serde_json::to_string(&b).unwrap();
+        let mut again = buffers(50, 3);
+        again.restore(&serde_json::from_str(&kept).unwrap());
+        again.restore_extras(&b.extras());
+        again.restore_stretches(b.all_stretches());
+        assert_eq!((again.reports(), again.stretches(2)), (b.reports(), &[(2, 2)][..]));
+        assert_eq!(outside(&mut again, [(3, "V=350")])[2].2, 2, "it goes on after a restart");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use rand_distr::{Distribution, StandardNormal};
 use super::{CoreState, Decided, MachineCore};
 use crate::config::{Config, MachineConfig};
 use crate::types::{
-    Channel, Command, CommandCode, DriftStatus, EventKind, Frame, NotEvaluated, Refusal, RegimeState, Scalar, Timestamp, Trust, Value,
+    BufferReason, BufferState, Channel, Command, CommandCode, DriftStatus, EventKind, Frame, NotEvaluated, Refusal, RegimeState, Scalar,
+    Timestamp, Trust, Value,
 };
 
 const CONFIG: &str = r#"
@@ -452,4 +453,30 @@ fn a_check_of_a_sensor_that_is_gone_has_no_answer() {
     assert_eq!((check.passed, check.value.is_nan()), (None, true));
     bench.rows(150, 164.0, 0.0);
     assert_eq!(passed(&bench), Some(true), "it is back");
+}
+
+/// 350 V was never trained: its rows wait in a buffer, over a restart, until somebody has it learned.
+#[test]
+fn rows_outside_the_envelope_are_collected_until_they_are_learned() {
+    let mut bench = Bench::of(&format!("{CONFIG}[machines.buffers]\ncollect_outside = true\n"));
+    let last = |bench: &Bench| {
+        let report = &bench.core.verdict().buffers[3];
+        (report.state, report.reason, report.regime_key.to_string(), report.rows)
+    };
+    let outside = |state, rows| (state, BufferReason::OutOfEnvelope, "V=350".to_string(), rows);
+    bench.rows(30, 350.0, 0.0);
+    bench.rows(10, 164.0, 0.0);
+    bench.restart();
+    bench.rows(20, 350.0, 0.0);
+    assert_eq!(last(&bench), outside(BufferState::Collecting, 50));
+    assert_eq!(bench.core.buffer_stretches(3).len(), 2, "the rows at 164 V are not of it");
+    let started = bench.told.iter().filter(|e| matches!(e, EventKind::Buffer { reason: BufferReason::OutOfEnvelope, .. })).count();
+    assert_eq!(started, 1);
+    bench.give(learn("", 60, 0.0));
+    bench.rows(200, 350.0, 0.0);
+    assert_eq!(bench.core.verdict().regime.state, RegimeState::Monitoring);
+    assert_eq!(last(&bench), outside(BufferState::Ready, 50));
+    let mut bench = Bench::of(CONFIG);
+    bench.rows(30, 350.0, 0.0);
+    assert_eq!(bench.core.verdict().buffers[3].state, BufferState::Idle, "not unless it is asked for");
 }

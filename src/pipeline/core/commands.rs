@@ -46,6 +46,9 @@ pub struct Orders {
     /// Faults that nobody has said the truth of.
     #[serde(default)]
     faults: Vec<Episode>,
+    /// What each buffer has collected outside the envelope.
+    #[serde(default)]
+    stretches: Vec<Vec<(u64, u64)>>,
 }
 
 /// What a command has come to.
@@ -280,6 +283,8 @@ impl MachineCore {
 
     /// Another bundle that differs in the reference of one regime: only that one starts anew.
     pub(super) fn replace_bundle(&mut self, bundle: Arc<Bundle>, slot: u16, keep_window: bool) {
+        self.buffers.close_foreign(|key| bundle.slot_of(key));
+        self.buffers.report_into(&mut self.verdict.buffers);
         self.bundle = Some(bundle);
         self.learning = self.learning.take().filter(|l| l.order.slot != Some(slot));
         self.data.renew(slot, keep_window);
@@ -488,6 +493,7 @@ impl MachineCore {
             labels: self.labels,
             spent: self.labelling.spent(),
             faults: self.labelling.faults(),
+            stretches: self.buffers.all_stretches(),
         };
         (orders != Orders::default()).then_some(orders)
     }
@@ -504,6 +510,7 @@ impl MachineCore {
             *ours = theirs;
         }
         self.buffers.restore_extras(&orders.slots);
+        self.buffers.restore_stretches(orders.stretches);
         self.labels = orders.labels;
         self.labelling.restore(orders.spent, orders.faults);
     }

@@ -24,7 +24,7 @@ impl MachineCore {
         next.verdict.checks = checks::reports(&self.config);
         next.tracker = self.tracker.clone();
         next.buffers = self.buffers.clone();
-        next.buffers.close_foreign(|slot, key| next.bundle.as_ref().and_then(|b| b.slot_of(key)) == Some(slot));
+        next.buffers.close_foreign(|key| next.bundle.as_ref().and_then(|b| b.slot_of(key)));
         next.verdict.buffers = next.buffers.reports();
         (next.suspended, next.suspended_until) = (self.suspended, self.suspended_until);
         next.labels = self.labels;

@@ -34,6 +34,8 @@ impl MachineCore {
         self.report_machine();
         if let (Some(slot), None) = (slot, self.now.not_evaluated) {
             self.collect(slot);
+        } else if self.now.not_evaluated == Some(NotEvaluated::OutsideEnvelope) && self.config.buffers.collect_outside {
+            self.collect_outside();
         }
     }
 
@@ -154,6 +156,17 @@ impl MachineCore {
         let row = BufferRow { row: self.now.row, time: self.now.time, regime: slot, regime_key: &key, status, reason };
         let mut changes: Vec<Change> = Vec::new();
         self.buffers.step(&row, &mut changes);
+        self.tell_of_buffers(changes);
+    }
+
+    /// Data of settings that nobody has trained: for learning them.
+    fn collect_outside(&mut self) {
+        let (key, mut changes) = (self.verdict.regime.key.clone(), Vec::new());
+        self.buffers.step_outside(self.now.row, self.now.time, &key, &mut changes);
+        self.tell_of_buffers(changes);
+    }
+
+    fn tell_of_buffers(&mut self, changes: Vec<Change>) {
         self.buffers.report_into(&mut self.verdict.buffers);
         for Change { slot, report } in changes {
             self.push_event(EventKind::Buffer {

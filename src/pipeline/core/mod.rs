@@ -468,6 +468,11 @@ impl MachineCore {
         self.buffers.slot(slot).map(|(state, id, regime)| (state, id.clone(), regime))
     }
 
+    /// First and last rows of what a buffer slot has collected outside the envelope; empty where it is of a regime.
+    pub fn buffer_stretches(&self, slot: usize) -> Vec<(u64, u64)> {
+        self.buffers.stretches(slot).to_vec()
+    }
+
     /// Rows learned so far and rows wanted, while learning.
     pub fn learning(&self) -> Option<(usize, usize)> {
         self.training.as_ref().map(|t| (t.rows.len(), self.config.learn_rows as usize))

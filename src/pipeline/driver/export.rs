@@ -83,6 +83,7 @@ impl Running {
     fn order(&self, slot: usize, report: &BufferReport, format: Format, span: (Timestamp, Timestamp), user: &Arc<str>) -> Order {
         let core = &self.d.core;
         let regime = core.buffer(slot).map_or(0, |(_, _, regime)| regime);
+        let stretches = core.buffer_stretches(slot);
         let revision = core.verdict().regimes.get(usize::from(regime)).map_or(0, |r| r.revision);
         let given = |time: Timestamp| Some(time).filter(|t| *t > Timestamp::EPOCH);
         let from = given(span.0).map_or(report.oldest, |from| from.max(report.oldest));
@@ -101,7 +102,8 @@ impl Running {
             thresholds: core.verdict().models.iter().map(|m| m.threshold).collect(),
             bundle: self.beside.bundle_hash.clone(),
             trained: core.bundle().cloned(),
-            reference: core.reference_id(regime, revision),
+            reference: if stretches.is_empty() { core.reference_id(regime, revision) } else { String::new() },
+            stretches,
             user: user.clone(),
             asked: wall_clock(),
         }

@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 use self::diagnostics::GatewayWatch;
 use self::kept::KeptBundles;
 use self::vitals::Disk;
+#[cfg(feature = "announce")]
+use crate::announce::{Announcer, Pace};
 use crate::bundle::{self, Bundle, ContractError, DecodeError};
 use crate::config::{Config, MachineConfig, tunable};
 use crate::dataset::Exporter;
@@ -245,6 +247,8 @@ pub async fn start(input: AppInput) -> Result<App, AppError> {
     ));
     let (folder, stop) = (input.data_dir.join(inbox::FOLDER), app.stop.child_token());
     app.tasks.spawn(Inbox { config: config.clone(), folder, offers, commands: app.commands.clone(), stop }.run());
+    #[cfg(feature = "announce")]
+    app.tasks.spawn(Announcer::new(&config.announce, &input.data_dir, Pace::default()).run(app.stop.child_token()));
     let (route, requests) = mpsc::channel(COMMANDS);
     routes.push((GATEWAY.into(), route));
     let reloader = Reloader {

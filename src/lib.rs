@@ -9,7 +9,7 @@
 //!
 //! Rooms. Pure (no async, clock, I/O): [`types`], [`alarm`], [`regime`], [`feature`], [`model`], [`drift`], [`checks`], [`bundle`], [`comparison`], [`profile`], [`history`],
 //! [`pipeline::core`], [`report`].
-//! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `dataset`, `users`, `server`, `sim`, `wire`, `app`.
+//! Around them: [`config`], [`pipeline`], and with the feature `gateway` the shell: `source`, `store`, `dataset`, `announce`, `users`, `server`, `sim`, `wire`, `app`.
 //!
 //! The README tells how to run it, `docs/` how a verdict comes about.
 
@@ -30,6 +30,8 @@ pub mod report;
 pub mod sim;
 pub mod types;
 
+#[cfg(feature = "gateway")]
+pub mod announce;
 #[cfg(feature = "gateway")]
 pub mod app;
 #[cfg(feature = "gateway")]

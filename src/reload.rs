@@ -234,6 +234,7 @@ fn compare(running: &Config, new: &Config) -> Difference {
     differs("gateway", running.gateway != new.gateway);
     differs("server", running.server != new.server);
     differs("store", running.store != new.store);
+    differs("announce", running.announce != new.announce);
     differs("sources", switched != new.sources);
     let names = |c: &Config| c.machines.iter().map(|m| m.name.clone()).collect::<Vec<_>>();
     if names(&running) != names(new) {

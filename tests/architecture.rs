@@ -67,6 +67,9 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("sled", &["store/"]),
     ("parquet", &["dataset/", "pipeline/recorded/"]),
     ("arrow_array", &["dataset/", "pipeline/recorded/"]),
+    ("rumqttc", &["announce/"]),
+    ("rustls", &["announce/"]),
+    ("ureq", &["announce/"]),
     ("linfa", &["model/"]),
     ("linfa_clustering", &["model/"]),
 ];

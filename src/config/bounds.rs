@@ -33,6 +33,7 @@ pub(super) const INTERVAL: Bound<Duration> = bound(MS_100, MS_10, HOUR);
 pub(super) const SAMPLING: Bound<Duration> = bound(MS_100, Duration::from_millis(1), HOUR);
 pub(super) const SILENCE: Bound<Duration> = bound(Duration::from_secs(10), MS_100, DAY);
 pub(super) const TIMEOUT: Bound<Duration> = bound(Duration::from_secs(1), MS_10, Duration::from_secs(60));
+pub(super) const ANNOUNCE_TIMEOUT: Bound<Duration> = bound(Duration::from_secs(10), MS_100, Duration::from_secs(60));
 pub(super) const MAX_REGISTERS: Bound<u16> = bound(125, 1, 125);
 pub(super) const PAUSE: Bound<Duration> = bound(Duration::ZERO, Duration::ZERO, Duration::from_secs(10));
 pub(super) const BAUD: Bound<u32> = bound(19_200, 300, 4_000_000);

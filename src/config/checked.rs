@@ -17,6 +17,7 @@ pub struct Config {
     pub server: ServerConfig,
     pub store: StoreConfig,
     pub replay: ReplayConfig,
+    pub announce: AnnounceConfig,
     pub sources: Vec<SourceConfig>,
     pub machines: Vec<Arc<MachineConfig>>,
     /// SHA-256 of the file, hex.
@@ -74,6 +75,46 @@ pub struct ReplayConfig {
     pub time_column: Option<String>,
     /// Column whose values are machines of their own.
     pub unit_column: Option<String>,
+}
+
+/// Who is told that a dataset is ready; nobody without either.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct AnnounceConfig {
+    pub webhook: Option<WebhookConfig>,
+    pub mqtt: Option<MqttConfig>,
+}
+
+/// HTTP POST of an announcement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WebhookConfig {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// Bearer token.
+    pub token: Option<PasswordFrom>,
+    /// Key of the signature.
+    pub secret: Option<PasswordFrom>,
+    /// Certificates (PEM) to trust; `None`: those of this computer.
+    pub ca_file: Option<String>,
+    /// Of a whole request. Default 10 s.
+    pub timeout: Duration,
+}
+
+/// Publishing of an announcement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MqttConfig {
+    pub host: String,
+    /// Default 1883, with TLS 8883.
+    pub port: u16,
+    pub tls: bool,
+    /// `{gateway}` and `{machine}` are replaced by their names.
+    pub topic: String,
+    /// Default: `driftgate-` and the gateway's name.
+    pub client_id: String,
+    pub user: Option<UserConfig>,
+    /// Certificates (PEM) to trust; `None`: those of this computer.
+    pub ca_file: Option<String>,
+    /// Of connecting and publishing together. Default 10 s.
+    pub timeout: Duration,
 }
 
 /// A connection to one PLC.

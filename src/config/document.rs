@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::check::{MODBUS_KEYS, OPCUA_KEYS};
 use super::raw::{
-    RawBuffers, RawCheck, RawGateway, RawLabel, RawMachine, RawModel, RawMonitor, RawPerformance, RawReplay, RawReport, RawServer,
-    RawSetting, RawSignal, RawSource, RawStore, RawWrite,
+    RawBuffers, RawCheck, RawGateway, RawLabel, RawMachine, RawModel, RawMonitor, RawMqtt, RawPerformance, RawReplay, RawReport, RawServer,
+    RawSetting, RawSignal, RawSource, RawStore, RawWebhook, RawWrite,
 };
 use super::read::{Key, Sample, Section};
 
@@ -93,6 +93,8 @@ fn blocks() -> Vec<Block> {
         Block { set: &[("source", r#""PLC1""#)], ..Block::of::<RawWrite>("[[machines.writes]]") },
         Block::of::<RawReport>("[machines.report]"),
         Block::of::<RawBuffers>("[machines.buffers]"),
+        Block::of::<RawWebhook>("[announce.webhook]"),
+        Block::of::<RawMqtt>("[announce.mqtt]"),
     ]
 }
 

@@ -53,6 +53,7 @@ section! {
         server: RawServer = Table;
         store: RawStore = Table;
         replay: RawReplay = Table;
+        announce: RawAnnounce = Table;
         sources: Vec<RawSource> = Table;
         machines: Vec<RawMachine> = Table;
     }
@@ -114,6 +115,52 @@ section! {
         time_column: String = Example(r#""time""#);
         /// Column that tells units apart: each value is a machine of its own.
         unit_column: String = Example(r#""unit""#);
+    }
+}
+
+section! {
+    /// Who is told that a dataset is ready.
+    RawAnnounce {
+        webhook: RawWebhook = Table;
+        mqtt: RawMqtt = Table;
+    }
+}
+
+section! {
+    /// Tells the outside that a dataset is ready: HTTP POST of its manifest as JSON. Announcements wait on disk until they are answered with 2xx.
+    RawWebhook {
+        /// Where to: `http://` or `https://`. Without it nothing is sent.
+        url: String = Example(r#""https://mes.plant.local/datasets""#);
+        /// Environment variable that holds a token for the header `Authorization: Bearer`.
+        token_env: String = Example(r#""MES_TOKEN""#);
+        /// File whose first line is the token.
+        token_file: String = Example(r#""/etc/driftgate/mes.token""#);
+        /// Environment variable that holds the key of the header `X-Driftgate-Signature`: HMAC-SHA256 of the body, hex.
+        secret_env: String = Example(r#""MES_SECRET""#);
+        /// File whose first line is the key.
+        secret_file: String = Example(r#""/etc/driftgate/mes.secret""#);
+        /// Certificates of authorities to trust, PEM. Default: those of this computer.
+        ca_file: String = Example(r#""/etc/driftgate/ca.pem""#);
+        /// For one try; 100ms to 1min.
+        timeout: Span = Default(r#""10s""#);
+    }
+}
+
+section! {
+    /// The same by MQTT 3.1.1, QoS 1. Announcements wait on disk until the broker has acknowledged them.
+    RawMqtt {
+        /// The broker: `mqtt://host[:1883]`, with TLS `mqtts://host[:8883]`. Without it nothing is sent.
+        broker: String = Example(r#""mqtts://broker.plant.local""#);
+        /// Where to publish; `{gateway}` and `{machine}` stand for their names.
+        topic: String = Default(r#""driftgate/{gateway}/{machine}/dataset""#);
+        /// Known to the broker by this name. Default: `driftgate-` and the gateway's name.
+        client_id: String = Example(r#""driftgate-line1""#);
+        /// User of the broker; the password as for sources.
+        user: RawUser = Example(r#"{ name = "gateway", password_env = "BROKER_PASSWORD" }"#);
+        /// Certificates of authorities to trust, PEM. Default: those of this computer.
+        ca_file: String = Example(r#""/etc/driftgate/ca.pem""#);
+        /// For one try; 100ms to 1min.
+        timeout: Span = Default(r#""10s""#);
     }
 }
 

@@ -15,6 +15,7 @@ use super::manifest::{self, Origin};
 use super::rows::{Counts, Reader, range};
 use super::sink::{Part, Sink, Written};
 use super::{Export, ExportError, FOLDER, Format, Order, Progress, folder};
+use crate::announce::Announcements;
 use crate::config::Config;
 use crate::store::Store;
 use crate::types::Timestamp;
@@ -29,6 +30,7 @@ pub struct Exporter {
     reserve: u64,
     gateway: String,
     config_hash: String,
+    announcements: Announcements,
     turn: Mutex<()>,
 }
 
@@ -43,6 +45,7 @@ impl Exporter {
             reserve: config.store.disk_reserve,
             gateway: config.gateway.name.clone(),
             config_hash: config.hash.clone(),
+            announcements: Announcements::new(&config.announce, data_dir),
             turn: Mutex::default(),
         }
     }
@@ -82,8 +85,9 @@ impl Exporter {
         let last = counts.span.map_or(*order.time.end(), |(_, last)| last);
         let below = folder::folder(order.format, &self.gateway, &order.config.name, last);
         let path = if below.is_empty() { file.clone() } else { format!("{below}/{file}") };
-        let text = manifest::manifest(facts, order, &layout, (&path, &file), &written);
-        self.name(part, (&below, &file), &text)?;
+        let manifest = manifest::manifest(facts, order, &layout, (&path, &file), &written);
+        self.name(part, (&below, &file), &manifest::text(&manifest))?;
+        self.announcements.push(&manifest);
         Ok(export(order, (file, path), written, &counts))
     }
 

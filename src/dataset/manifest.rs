@@ -86,7 +86,7 @@ pub(super) fn manifest(
     layout: &Layout<'_>,
     (path, file): (&str, &str),
     written: &Written,
-) -> String {
+) -> Map<String, Value> {
     let column =
         |c: &Column| json!({ "name": c.name.as_str(), "type": c.kind.name(), "unit": c.unit.as_str(), "description": c.about.as_str() });
     let mut all = Map::new();
@@ -98,5 +98,10 @@ pub(super) fn manifest(
     all.insert("exported".into(), order.asked.to_string().into());
     all.insert("exported_by".into(), (*order.user).into());
     all.insert("columns".into(), layout.columns.iter().map(column).collect());
-    format!("{:#}\n", Value::Object(all))
+    all
+}
+
+/// As it stands in the file.
+pub(super) fn text(manifest: &Map<String, Value>) -> String {
+    serde_json::to_string_pretty(manifest).map_or_else(|_| String::new(), |text| text + "\n")
 }

@@ -374,3 +374,24 @@ fn hashes_of_models_and_references_are_those_of_the_bundle() {
     let second = hashes(&bundle);
     assert!(second[0] != first[0] && second[1] == first[1], "{second:?}");
 }
+
+#[test]
+fn an_export_is_announced_where_somebody_is_to_be_told() {
+    let bench = Bench::new(50);
+    let mut config = bench.config.clone();
+    config.store.disk_reserve = 0;
+    let text = format!("[announce.mqtt]\nbroker = \"mqtt://broker\"\n{CONFIG}");
+    config.announce = Config::parse(&text).unwrap().announce;
+    let exporter = Exporter::new(bench.store.clone(), bench.dir.path(), &config);
+    let export = exporter.run(&bench.order(1, 20, Format::Parquet), &Progress::default()).unwrap();
+    let queue = crate::announce::Queue::new(bench.dir.path(), "mqtt");
+    let (_, content) = queue.oldest().unwrap().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&content).unwrap();
+    assert_eq!((&told["event"], &told["machine"]), (&"dataset_ready".into(), &"M".into()));
+    assert_eq!((&told["path"], &told["sha256"]), (&(*export.path).into(), &(*export.hash).into()));
+    assert_eq!(
+        exporter.run(&bench.order(77, 77, Format::Parquet), &Progress::default()).unwrap_err(),
+        ExportError::Empty { dataset: "M-R01-DataDrift-9".into() }
+    );
+    assert_eq!(std::fs::read_dir(bench.dir.path().join("announcements/mqtt")).unwrap().count(), 1, "there is nothing to fetch");
+}

@@ -1,5 +1,6 @@
 //! From raw to checked. Pure; goes on after a fault with a stand-in, so that one pass finds them all.
 
+mod announce;
 mod channel;
 mod checks;
 mod feature;
@@ -44,10 +45,11 @@ fn config(raw: RawConfig, text: &str, notes: &mut Notes<'_>) -> Config {
     let server = server(raw.server.unwrap_or_default(), &gateway, notes);
     let store = store(raw.store.unwrap_or_default(), notes);
     let replay = replay(raw.replay.unwrap_or_default(), notes);
+    let announce = announce::announce(raw.announce.unwrap_or_default(), &gateway.name, notes);
     let sources = source::sources(raw.sources.unwrap_or_default(), notes);
     let machines = machines(notes.has("machines"), raw.machines.unwrap_or_default(), &sources, &store, notes);
     let hash = Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect();
-    Config { gateway, server, store, replay, sources, machines, hash, text: text.into() }
+    Config { gateway, server, store, replay, announce, sources, machines, hash, text: text.into() }
 }
 
 fn gateway(raw: RawGateway, notes: &mut Notes<'_>) -> GatewayConfig {

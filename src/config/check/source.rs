@@ -177,7 +177,7 @@ fn modbus_tcp(raw: &RawSource, path: &str, notes: &mut Notes<'_>) -> (String, u1
 }
 
 /// `host` or `host:port`, an IPv6 address in brackets; `None` where it is neither.
-fn split_host(place: &str) -> Option<(&str, Option<u16>)> {
+pub(super) fn split_host(place: &str) -> Option<(&str, Option<u16>)> {
     let end = if place.starts_with('[') { place.find(']')? + 1 } else { place.find(':').unwrap_or(place.len()) };
     let (host, rest) = place.split_at(end);
     let letters = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
@@ -191,7 +191,7 @@ fn split_host(place: &str) -> Option<(&str, Option<u16>)> {
     (port > 0).then_some((host, Some(port)))
 }
 
-fn user(raw: RawUser, path: &str, notes: &mut Notes<'_>) -> Option<UserConfig> {
+pub(super) fn user(raw: RawUser, path: &str, notes: &mut Notes<'_>) -> Option<UserConfig> {
     let name = notes.required(raw.name, path, "name", "the user's name on the PLC");
     let password = match (raw.password_env, raw.password_file) {
         (Some(variable), None) => Some(PasswordFrom::Env(variable)),

@@ -12,7 +12,10 @@ use crate::types::EventKind;
 /// Refusals of one address that are listed at once, and the time after which it may have another one.
 const BURST: u32 = 20;
 const REFILL: Duration = Duration::from_secs(5);
-/// Addresses remembered at most; further ones share a budget.
+/// The same for writes and commands of one user, who may well try many values; fewer at once than the channel holds.
+const USER_BURST: u32 = 200;
+const USER_REFILL: Duration = Duration::from_millis(100);
+/// Addresses, and users, remembered at most; further ones share a budget.
 const ADDRESSES: usize = 256;
 /// Texts from outside are cut to so many characters.
 const TEXT: usize = 100;
@@ -23,7 +26,15 @@ pub type AuditSender = mpsc::Sender<EventKind>;
 /// Writes down who came in and what was refused.
 pub(super) struct Audit {
     sender: AuditSender,
-    budgets: Mutex<HashMap<Arc<str>, Budget>>,
+    addresses: Budgets,
+    users: Budgets,
+}
+
+/// How much is listed of each.
+struct Budgets {
+    burst: u32,
+    refill: Duration,
+    of: Mutex<HashMap<Arc<str>, Budget>>,
 }
 
 struct Budget {
@@ -34,7 +45,8 @@ struct Budget {
 
 impl Audit {
     pub(super) fn new(sender: AuditSender) -> Self {
-        Self { sender, budgets: Mutex::default() }
+        let budgets = |burst, refill| Budgets { burst, refill, of: Mutex::default() };
+        Self { sender, addresses: budgets(BURST, REFILL), users: budgets(USER_BURST, USER_REFILL) }
     }
 
     /// A user has logged in.
@@ -45,7 +57,7 @@ impl Audit {
 
     /// Something was refused. `action` is one word: login, read, write, call, ...
     pub(super) fn refused(&self, user: &str, address: &str, action: &str, target: &str, reason: &str) {
-        let Some(unlisted) = self.listed(address, Instant::now()) else { return };
+        let Some(unlisted) = self.addresses.listed(address, Instant::now()) else { return };
         let (user, address, target) = (plain(user), plain(address), plain(target));
         tracing::warn!("refused: {action} {target} by {user} from {address}: {reason}");
         if unlisted > 0 {
@@ -55,17 +67,43 @@ impl Audit {
         let _ = self.sender.try_send(kind);
     }
 
-    /// Whether another refusal of this address is listed, and how many before it were not.
-    fn listed(&self, address: &str, now: Instant) -> Option<u32> {
-        let mut budgets = self.budgets.lock();
-        if !budgets.contains_key(address) && budgets.len() >= ADDRESSES {
-            budgets.retain(|_, b| b.unlisted > 0 || now.duration_since(b.refilled) < REFILL * BURST);
+    /// Keeps a write or a command that was refused before it reached the owner of the state, who would have kept it.
+    pub(super) fn keep(&self, kind: EventKind) {
+        let (EventKind::Command { path, user, refused: Some(why), .. } | EventKind::Parameter { path, user, refused: Some(why), .. }) =
+            &kind
+        else {
+            return;
+        };
+        let Some(unlisted) = self.users.listed(user, Instant::now()) else { return };
+        tracing::warn!("refused: {path} by {}: {}", plain(user), plain(why));
+        if unlisted > 0 {
+            tracing::warn!("{unlisted} further writes and commands of {} were refused and not listed", plain(user));
+            let (user, target, address) = (plain(user), path.clone(), "".into());
+            let reason = "refused before, and not listed one by one".into();
+            self.send(EventKind::Refused { user, address, action: "write".into(), target, reason, unlisted });
         }
-        let key = if budgets.contains_key(address) || budgets.len() < ADDRESSES { address } else { "others" };
-        let budget = budgets.entry(key.into()).or_insert(Budget { left: BURST, refilled: now, unlisted: 0 });
-        let gained = (now.duration_since(budget.refilled).as_secs() / REFILL.as_secs()) as u32;
+        self.send(kind);
+    }
+
+    fn send(&self, kind: EventKind) {
+        if let Err(error) = self.sender.try_send(kind) {
+            tracing::warn!("an audit event is lost: {error}");
+        }
+    }
+}
+
+impl Budgets {
+    /// Whether another refusal of this one is listed, and how many before it were not.
+    fn listed(&self, of: &str, now: Instant) -> Option<u32> {
+        let mut budgets = self.of.lock();
+        if !budgets.contains_key(of) && budgets.len() >= ADDRESSES {
+            budgets.retain(|_, b| b.unlisted > 0 || now.duration_since(b.refilled) < self.refill * self.burst);
+        }
+        let key = if budgets.contains_key(of) || budgets.len() < ADDRESSES { of } else { "others" };
+        let budget = budgets.entry(key.into()).or_insert(Budget { left: self.burst, refilled: now, unlisted: 0 });
+        let gained = u32::try_from(now.duration_since(budget.refilled).as_millis() / self.refill.as_millis()).unwrap_or(u32::MAX);
         if gained > 0 {
-            budget.left = budget.left.saturating_add(gained).min(BURST);
+            budget.left = budget.left.saturating_add(gained).min(self.burst);
             budget.refilled = now;
         }
         if budget.left == 0 {
@@ -74,16 +112,6 @@ impl Audit {
         }
         budget.left -= 1;
         Some(std::mem::take(&mut budget.unlisted))
-    }
-}
-
-/// Keeps what was refused before it reached the owner of the state, who would have kept it.
-pub(super) fn keep(audit: &AuditSender, kind: EventKind) {
-    if let EventKind::Command { path, user, refused: Some(why), .. } | EventKind::Parameter { path, user, refused: Some(why), .. } = &kind {
-        tracing::warn!("refused: {path} by {}: {}", plain(user), plain(why));
-    }
-    if let Err(error) = audit.try_send(kind) {
-        tracing::warn!("an audit event is lost: {error}");
     }
 }
 
@@ -111,8 +139,38 @@ mod tests {
         assert_eq!(listed.len(), BURST as usize + 1, "another address has a budget of its own");
         assert_eq!(&*listed[0].0, "anna?");
         // Later the next one tells how many were not listed.
-        assert_eq!(audit.listed("10.0.0.1", Instant::now() + REFILL * 2), Some(500 - BURST));
-        assert_eq!(audit.listed("10.0.0.1", Instant::now() + REFILL * 2), Some(0));
+        assert_eq!(audit.addresses.listed("10.0.0.1", Instant::now() + REFILL * 2), Some(500 - BURST));
+        assert_eq!(audit.addresses.listed("10.0.0.1", Instant::now() + REFILL * 2), Some(0));
+    }
+
+    #[test]
+    fn a_user_who_is_refused_all_the_time_does_not_push_others_out() {
+        let (sender, mut events) = mpsc::channel(256);
+        let audit = Audit::new(sender);
+        let parameter = |user: &str| EventKind::Parameter {
+            path: "Motor1.Report.Interval".into(),
+            old: String::new(),
+            new: "x".into(),
+            user: user.into(),
+            refused: Some("no number".into()),
+        };
+        for _ in 0..100_000 {
+            audit.keep(parameter("eva"));
+        }
+        audit.keep(parameter("ben"));
+        std::thread::sleep(USER_REFILL * 2);
+        audit.keep(parameter("eva"));
+        let (mut of_eva, mut of_ben, mut unlisted_of_eva) = (0, 0, 0);
+        while let Ok(kind) = events.try_recv() {
+            match kind {
+                EventKind::Parameter { user, .. } if *user == *"ben" => of_ben += 1,
+                EventKind::Parameter { .. } => of_eva += 1,
+                EventKind::Refused { unlisted, user, .. } if *user == *"eva" => unlisted_of_eva += unlisted,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((of_ben, of_eva + unlisted_of_eva), (1, 100_001), "each is listed or counted");
+        assert!((USER_BURST..250).contains(&of_eva), "{of_eva}");
     }
 
     #[test]
@@ -122,6 +180,6 @@ mod tests {
         for k in 0..10_000 {
             audit.refused("x", &format!("10.0.{}.{}", k / 256, k % 256), "login", "", "");
         }
-        assert!(audit.budgets.lock().len() <= ADDRESSES + 1);
+        assert!(audit.addresses.of.lock().len() <= ADDRESSES + 1);
     }
 }

@@ -195,7 +195,6 @@ pub async fn start(input: ServerInput) -> Result<RunningServer, ServerError> {
         offers: input.offers,
         store: input.store,
         records: input.records,
-        audit: input.audit,
         alarms: input.alarms,
         token: token.clone(),
     };
@@ -221,7 +220,6 @@ struct Settings {
     offers: OfferSenders,
     store: Arc<dyn Store>,
     records: mpsc::Sender<StoreMessage>,
-    audit: AuditSender,
     alarms: AlarmLink,
     token: CancellationToken,
 }
@@ -239,7 +237,7 @@ impl Settings {
         let shared = Arc::new(Shared { variables, parameters, methods, interfaces, items: Default::default(), recorder, files });
         let histories = Histories::new(Arc::clone(&self.store), kept);
         let for_nodes = Arc::clone(&alarms);
-        let (commands, audit) = (self.commands.clone(), self.audit.clone());
+        let (commands, audit) = (self.commands.clone(), Arc::clone(&self.gatekeeper.audit));
         let nodes = GatewayNodes { shared: Arc::clone(&shared), commands, audit, histories, alarms: for_nodes };
         let adopt = move |context: ServerContext, own: &mut AddressSpace| {
             // In this order: the indices depend on it.

@@ -19,13 +19,13 @@ use opcua::types::{
 
 use super::access::user_name;
 use super::alarms::AlarmServer;
-use super::audit;
+use super::audit::Audit;
 use super::commands;
 use super::history::Histories;
 use super::parameter::{self, ANSWER_TIMEOUT, Rejection};
 use super::publish::{Shared, Values, current, now, own};
 use super::view::ascii;
-use super::{AuditSender, CommandSender, INSTANCES, INSTANCES_URI, NodeUpdate, ParameterSpec, TYPES, TYPES_URI};
+use super::{CommandSender, INSTANCES, INSTANCES_URI, NodeUpdate, ParameterSpec, TYPES, TYPES_URI};
 use crate::types::{EventKind, Scalar};
 
 /// Longest text of a refused value in an event, characters.
@@ -37,7 +37,7 @@ pub(super) struct GatewayNodes {
     pub(super) shared: Arc<Shared>,
     pub(super) commands: CommandSender,
     pub(super) histories: Histories,
-    pub(super) audit: AuditSender,
+    pub(super) audit: Arc<Audit>,
     pub(super) alarms: Arc<AlarmServer>,
 }
 
@@ -93,7 +93,7 @@ impl GatewayNodes {
         let new = written.value.value.as_ref().map(said).unwrap_or_default();
         let refused = Some(rejection.text.clone());
         let kind = EventKind::Parameter { path: Arc::clone(&spec.path), old, new, user: user.into(), refused };
-        audit::keep(&self.audit, kind);
+        self.audit.keep(kind);
     }
 
     /// The parameter behind a node, if there is one that this session may write.

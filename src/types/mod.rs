@@ -13,6 +13,7 @@ mod performance;
 mod quality;
 mod sample;
 mod status;
+mod text;
 mod time;
 mod value;
 mod verdict;
@@ -28,6 +29,7 @@ pub use sample::{Sample, SampleId};
 pub use status::{
     BufferReason, BufferState, CommandCode, CommandState, DriftKind, DriftStatus, Health, ModelState, RegimeState, ReportState, SourceState,
 };
+pub use text::one_line;
 pub use time::{ParseTimeError, Timestamp};
 pub use value::{Scalar, ScalarKind, Value};
 pub use verdict::{

@@ -18,15 +18,13 @@ use super::learn::LearnOrder;
 use crate::bundle::{Bundle, ChangeKind, Stamp};
 use crate::drift::Baseline;
 use crate::types::{
-    Answer, BufferReport, BufferState, Command, CommandCode, EventKind, ExportReport, Refusal, Scalar, Timestamp, reference_id,
+    Answer, BufferReport, BufferState, Command, CommandCode, EventKind, ExportReport, Refusal, Scalar, Timestamp, one_line, reference_id,
 };
 
 /// Longest suspension and learning: a year.
 const MAX_SECONDS: f64 = 366.0 * 86_400.0;
 /// A reference of fewer rows says nothing.
 const FEWEST_ROWS: u32 = 20;
-/// Longest label comment, dataset id, ...
-const MAX_TEXT: usize = 1_000;
 
 /// What commands have left behind, besides the bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -537,7 +535,7 @@ fn deadline(now: Timestamp, seconds: f64, name: &str, index: usize) -> Result<Op
 
 /// What comes from outside, as long as a node or an event can bear.
 pub(super) fn short(text: &str) -> String {
-    text[..text.floor_char_boundary(MAX_TEXT)].to_string()
+    one_line(text)
 }
 
 /// At least so many rows make a reference.

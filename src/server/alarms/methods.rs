@@ -13,6 +13,7 @@ use crate::server::events::Target;
 use crate::server::node_manager::instance_path;
 use crate::server::publish::now;
 use crate::server::roles::Action;
+use crate::types::one_line;
 
 /// The type of the audit event of a method of alarms.
 pub(super) fn condition_audit_type(method: &str) -> Option<ObjectTypeId> {
@@ -80,7 +81,7 @@ impl AlarmServer {
                 let (Variant::ByteString(event), [true, true]) = (event, kinds) else { return Err(Answer::Types(kinds.to_vec())) };
                 let event = event_id(event.as_ref()).ok_or(Answer::Status(StatusCode::BadEventIdUnknown))?;
                 let (comment, locale) = match comment {
-                    Variant::LocalizedText(text) => (text.text.to_string(), text.locale.to_string()),
+                    Variant::LocalizedText(text) => (one_line(text.text.as_ref()), one_line(text.locale.as_ref())),
                     _ => (String::new(), String::new()),
                 };
                 let action =

@@ -28,7 +28,7 @@ use super::super::{INSTANCES, NodeUpdate, ParameterSpec, ServerError};
 use super::{PATIENCE, keep_nonsense, keep_refused, new_revision, not_resettable, permitted, reconfigures, words};
 use crate::server::view::ascii;
 use crate::types::{
-    Answer, Command, CommandCode, CommandState, GATEWAY, LabelArguments, RequestArguments, Scalar, ScalarKind, Timestamp, Via,
+    Answer, Command, CommandCode, CommandState, GATEWAY, LabelArguments, RequestArguments, Scalar, ScalarKind, Timestamp, Via, one_line,
 };
 use crate::wire::opcua::to_scalar;
 
@@ -346,7 +346,7 @@ impl Desk<'_> {
 
     fn text(&self, name: &str) -> Arc<str> {
         match self.value(name) {
-            Some(Variant::String(text)) => text.as_ref().into(),
+            Some(Variant::String(text)) => one_line(text.as_ref()).into(),
             _ => "".into(),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use opcua::types::{StatusCode, Variant};
 
-use crate::types::{Command, Scalar, ScalarKind, Timestamp};
+use crate::types::{Command, Scalar, ScalarKind, Timestamp, one_line};
 use crate::wire::opcua::to_scalar;
 
 /// Longest text of an argument, bytes.
@@ -119,7 +119,7 @@ struct Given(std::vec::IntoIter<Scalar>);
 
 impl Given {
     fn text(&mut self) -> Arc<str> {
-        if let Some(Scalar::Text(text)) = self.0.next() { text } else { "".into() }
+        if let Some(Scalar::Text(text)) = self.0.next() { one_line(&text).into() } else { "".into() }
     }
 
     fn number(&mut self) -> f64 {

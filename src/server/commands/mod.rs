@@ -22,7 +22,6 @@ pub(super) use methods::MethodInfo;
 
 use super::NodeUpdate;
 use super::access::user_name;
-use super::audit;
 use super::node_manager::{GatewayNodes, revision};
 use super::parameter::{Ask, Rejection, Unanswered, ask_owner};
 use super::publish::{Values, now, own};
@@ -127,7 +126,7 @@ fn keep_refused(nodes: &GatewayNodes, ask: &Ask, why: &str) {
         result: String::new(),
         refused,
     };
-    audit::keep(&nodes.audit, kind);
+    nodes.audit.keep(kind);
 }
 
 /// Keeps a call whose arguments are none.
@@ -146,7 +145,7 @@ fn keep_malformed(nodes: &GatewayNodes, path: &str, info: &MethodInfo, given: &[
         result: String::new(),
         refused: Some(why),
     };
-    audit::keep(&nodes.audit, kind);
+    nodes.audit.keep(kind);
 }
 
 /// A request that is no command at all.
@@ -163,7 +162,7 @@ fn keep_nonsense(nodes: &GatewayNodes, target: &str, written: Scalar, user: Arc<
         result: String::new(),
         refused: Some(why.to_string()),
     };
-    audit::keep(&nodes.audit, kind);
+    nodes.audit.keep(kind);
 }
 
 /// Name of a command for texts.

@@ -1,4 +1,4 @@
-//! Files that are dropped into a folder: bundles, and labels ([`super::label_files`]). Each is read and held against its machine on a
+//! Files that are dropped into a folder: bundles, and labels (`label_files`). Each is read and held against its machine on a
 //! blocking thread, then handed to it.
 //!
 //! ```text

@@ -26,7 +26,8 @@ struct Plc {
 }
 
 impl Plc {
-    async fn start() -> Self {
+    /// With so many items in a subscription at most.
+    async fn start(most_items: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -45,6 +46,7 @@ impl Plc {
             .with_node_manager(simple_node_manager(metadata, "plc"));
         let limits = &mut builder.limits_mut().subscriptions;
         (limits.min_sampling_interval_ms, limits.max_monitored_item_queue_size, limits.max_queued_notifications) = (1.0, 1_000, 1_000);
+        limits.max_monitored_items_per_sub = most_items;
         let (server, handle) = builder.build().unwrap();
         let manager: Arc<SimpleNodeManager> = handle.node_managers().get_of_type().unwrap();
         let index = handle.get_namespace_index(NAMESPACE).unwrap();
@@ -135,8 +137,8 @@ impl Rig {
 }
 
 /// Cuts the line for this time, `deaf` before that, and gives what came, from before to well after.
-async fn through_a_cut(deaf: Duration, cut: Duration) -> [Vec<(u32, Quality)>; 3] {
-    let plc = Plc::start().await;
+async fn through_a_cut(most_items: usize, deaf: Duration, cut: Duration) -> [Vec<(u32, Quality)>; 3] {
+    let plc = Plc::start(most_items).await;
     let (state, watched) = watch::channel(Line::Whole);
     let address = line(plc.address, watched).await;
     let password = plc.dir.path().join("password");
@@ -157,7 +159,8 @@ async fn through_a_cut(deaf: Duration, cut: Duration) -> [Vec<(u32, Quality)>; 3
         state.send(line).unwrap();
         tokio::time::sleep(time).await;
     }
-    rig.state(SourceState::Connected).await;
+    let status = rig.state(SourceState::Connected).await;
+    assert_eq!(status.text.contains("in 2 subscriptions"), most_items < NUMBERS.len(), "{}", status.text);
     let now = seen[0].last().unwrap().0 as f64 + (deaf + cut).as_secs_f64() / PERIOD.as_secs_f64();
     rig.numbers_until(now + 40.0, &mut seen).await;
     rig.stop().await;
@@ -178,15 +181,21 @@ fn assert_whole(seen: &[Vec<(u32, Quality)>; 3], late: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_queue_of_a_resumed_session_fills_the_gap() {
-    assert_whole(&through_a_cut(Duration::ZERO, Duration::from_secs(1)).await, 5);
+    assert_whole(&through_a_cut(100, Duration::ZERO, Duration::from_secs(1)).await, 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_were_lost_on_their_way_are_had_again() {
-    assert_whole(&through_a_cut(Duration::from_millis(700), Duration::from_millis(500)).await, 5);
+    assert_whole(&through_a_cut(100, Duration::from_millis(700), Duration::from_millis(500)).await, 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_is_taken_over_from_a_lost_session() {
-    assert_whole(&through_a_cut(Duration::ZERO, Duration::from_secs(6)).await, 40);
+    assert_whole(&through_a_cut(100, Duration::ZERO, Duration::from_secs(6)).await, 40);
+}
+
+/// Three values, two in a subscription: both subscriptions are drained.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_into_one_subscription_is_in_the_next() {
+    assert_whole(&through_a_cut(2, Duration::ZERO, Duration::from_secs(1)).await, 5);
 }

@@ -39,21 +39,21 @@ const HISTORY: u8 = 4;
 pub(super) type Filled = (usize, Vec<DataValue>);
 
 /// Fills what the last loss of the connection has left, and lets the news go on. Whatever goes wrong: the gap stays marked as it is.
-/// `nodes`: of all tags that have one; `old`: the subscription of before, which may have queued values.
-pub(super) async fn fill(session: &Session, mut nodes: Vec<(usize, NodeId)>, limit: &mut usize, receiver: &Receiver, old: Option<&Old>) {
+/// `nodes`: of all tags that have one; `old`: the subscriptions of before, which may have queued values.
+pub(super) async fn fill(session: &Session, mut nodes: Vec<(usize, NodeId)>, limit: &mut usize, receiver: &Receiver, old: &[Old]) {
     let gaps = receiver.gaps();
     if gaps.is_empty() {
         return;
     }
     let made = receiver.plc_now();
     nodes.retain(|(tag, _)| gaps.iter().any(|(with_gap, _)| with_gap == tag));
-    let read = tokio::time::timeout(FILL_TIME, past(session, &nodes, &gaps, receiver, limit, old.is_some())).await;
+    let read = tokio::time::timeout(FILL_TIME, past(session, &nodes, &gaps, receiver, limit, !old.is_empty())).await;
     let (mut filled, why) = match read {
         Ok(Ok(filled)) => (filled, None),
         Ok(Err(e)) => (Vec::new(), Some(format!("the PLC refuses to read its history: {}", e.status()))),
         Err(_) => (Vec::new(), Some(format!("no history within {} s", FILL_TIME.as_secs()))),
     };
-    if let Some(old) = old {
+    for old in old {
         filled.extend(old.drain(made).await);
     }
     let past = receiver.past(filled);

@@ -107,7 +107,8 @@ pub(super) async fn read_all(session: &Session, nodes: &[ReadValueId], limit: &m
     Ok(answers)
 }
 
-/// Creates all items, in as many calls as needed; `limit` is lowered where the server refuses.
+/// Creates all items, in as many calls as needed; `limit` is lowered where the server refuses. Items that the subscription has no room
+/// for are BadTooManyMonitoredItems, also where the server refuses the whole call for them.
 pub(super) async fn create_items(
     session: &Session,
     subscription: u32,
@@ -115,11 +116,19 @@ pub(super) async fn create_items(
     limit: &mut usize,
 ) -> Result<Vec<MonitoredItemCreateResult>, Error> {
     let mut results = Vec::with_capacity(items.len());
+    let mut room = usize::MAX;
     while results.len() < items.len() {
         let rest = &items[results.len()..];
-        let piece = &rest[..rest.len().min(*limit)];
+        let piece = &rest[..rest.len().min(*limit).min(room)];
         match session.create_monitored_items(subscription, TimestampsToReturn::Both, piece.to_vec()).await {
             Ok(created) => results.extend(created.into_iter().map(|c| c.result)),
+            Err(e) if e.status() == StatusCode::BadTooManyMonitoredItems => {
+                room = piece.len() / 2;
+                if room == 0 {
+                    let refused = MonitoredItemCreateResult { status_code: e.status(), ..MonitoredItemCreateResult::default() };
+                    results.resize(items.len(), refused);
+                }
+            }
             Err(e) if is_too_large(&e) && piece.len() > 1 => *limit = piece.len() / 2,
             Err(e) => return Err(e),
         }

@@ -1,5 +1,6 @@
-//! One subscription for all tags of a source.
+//! What a source has subscribed: one subscription for all tags, and further ones where the PLC allows fewer items in one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,13 +23,18 @@ use crate::wire::opcua as wire;
 /// Values kept by the server between two publishing intervals; it may revise that.
 const BLOCK_QUEUE: u32 = 1_000;
 const SCALAR_QUEUE: (f64, f64) = (100.0, 1_000.0);
+/// Subscriptions of one source at most.
+const MOST_SUBSCRIPTIONS: usize = 50;
+/// Where another subscription gave no room, none is tried for so long.
+const FULL_TIME: Duration = Duration::from_secs(60);
 /// Nodes come back when a program has been loaded.
 const RETRY_AFTER: Duration = Duration::from_secs(3);
 
 /// A live subscription and the tags that it could not take.
 pub(super) struct Subscription<'a> {
-    /// What of it outlives a lost connection.
-    pub kept: Kept,
+    /// What of it outlives a lost connection; one at least, the last one may have room.
+    kept: Vec<Kept>,
+    wanted: Wanted,
     tags: &'a [Tag],
     receiver: Arc<Receiver>,
     /// As revised by the server.
@@ -36,11 +42,13 @@ pub(super) struct Subscription<'a> {
     /// The server sends something at least so often.
     pub keep_alive: Duration,
     pub limits: Limits,
-    /// The node of each tag that has a monitored item, and the item's id.
-    items: Vec<Option<(NodeId, u32)>>,
+    /// The node of each tag that has a monitored item, the subscription and the item's id.
+    items: Vec<Option<(NodeId, u32, u32)>>,
     failed: Vec<Failed>,
     /// The server had no room for an item.
     full: bool,
+    /// Another subscription did not help: not before then is another one tried.
+    full_until: Option<Instant>,
     members: Members,
     retry_at: Instant,
 }
@@ -67,24 +75,20 @@ impl<'a> Subscription<'a> {
         let keep_alive = (config.silence.as_secs_f64() / 3.0 / interval.as_secs_f64()).clamp(1.0, 10_000.0);
         // Kept without a request for publishing for a minute or ten keep-alives.
         let lifetime = (60.0 / interval.as_secs_f64()).max(keep_alive * 10.0);
-        let post = Arc::new(Post::default());
-        let callback = Callback { receiver: receiver.clone(), post: post.clone() };
-        let id = session.create_subscription(interval, lifetime as u32, keep_alive as u32, 0, 0, true, callback).await?;
-        let state = session.subscription_state.lock();
-        let revised = state.get(id).map(|s| (s.publishing_interval(), s.max_keep_alive_count(), s.lifetime_count()));
-        drop(state);
-        let (publishing_interval, keep_alive_count, lifetime_count) = revised.unwrap_or((interval, keep_alive as u32, lifetime as u32));
-        let publishing_interval = publishing_interval.max(Duration::from_millis(1));
+        let wanted = Wanted { interval, lifetime: lifetime as u32, keep_alive: keep_alive as u32 };
+        let first = open(session, wanted, receiver).await?;
         Ok(Self {
-            kept: Kept { id, post, publishing_interval, keep_alive_count, lifetime_count },
+            publishing_interval: first.publishing_interval,
+            keep_alive: first.publishing_interval * first.keep_alive_count.max(1),
+            kept: vec![first],
+            wanted,
             tags,
             receiver: receiver.clone(),
-            publishing_interval,
-            keep_alive: publishing_interval * keep_alive_count.max(1),
             limits,
             items: vec![None; tags.len()],
             failed: Vec::new(),
             full: false,
+            full_until: None,
             members: Members::default(),
             retry_at: Instant::now() + RETRY_AFTER,
         })
@@ -109,14 +113,14 @@ impl<'a> Subscription<'a> {
             asked.retain(|(asked, _)| *asked != tag);
             self.fail(tag, Cause::WrongType, reason);
         }
-        let mut results = request::create_items(session, self.kept.id, &items, &mut self.limits.items).await?;
+        let mut results = self.create_items(session, &items).await?;
         self.add_unfiltered(session, &mut items, &mut results).await?;
-        for ((tag, node), result) in asked.into_iter().zip(results) {
+        for ((tag, node), (subscription, result)) in asked.into_iter().zip(results) {
             self.full |= result.status_code == StatusCode::BadTooManyMonitoredItems;
             match wire::to_quality(result.status_code) {
                 Quality::Bad(cause) => self.fail(tag, cause, format!("`{}`: {}", self.tags[tag].address, result.status_code)),
                 Quality::Good | Quality::Uncertain(_) => {
-                    self.items[tag] = Some((node, result.monitored_item_id));
+                    self.items[tag] = Some((node, subscription, result.monitored_item_id));
                     self.receiver.set_active(tag, true);
                 }
             }
@@ -124,33 +128,73 @@ impl<'a> Subscription<'a> {
         Ok(())
     }
 
+    /// Creates items in the last subscription, and in further ones where that has no room; with the subscription of each.
+    async fn create_items(&mut self, session: &Session, items: &[MonitoredItemCreateRequest]) -> Result<Vec<Created>, Error> {
+        let Some(mut id) = self.kept.last().map(|k| k.id) else { return Ok(Vec::new()) };
+        let results = request::create_items(session, id, items, &mut self.limits.items).await?;
+        let mut results: Vec<Created> = results.into_iter().map(|result| (id, result)).collect();
+        loop {
+            let unroomed = |(_, result): &Created| result.status_code == StatusCode::BadTooManyMonitoredItems;
+            let places: Vec<usize> = (0..results.len()).filter(|&i| unroomed(&results[i])).collect();
+            let hopeless = self.full_until.is_some_and(|until| Instant::now() < until);
+            if places.is_empty() || hopeless || self.kept.len() >= MOST_SUBSCRIPTIONS {
+                return Ok(results);
+            }
+            let again: Vec<_> = places.iter().map(|&i| items[i].clone()).collect();
+            let opened = match open(session, self.wanted, &self.receiver).await {
+                Ok(opened) => opened,
+                Err(e) => {
+                    tracing::info!("the PLC has no room for all values in a subscription, and refuses another one: {}", e.status());
+                    self.full_until = Some(Instant::now() + FULL_TIME);
+                    return Ok(results);
+                }
+            };
+            id = opened.id;
+            let answers = request::create_items(session, id, &again, &mut self.limits.items).await?;
+            if answers.iter().all(|answer| answer.status_code == StatusCode::BadTooManyMonitoredItems) {
+                tracing::info!("the PLC has no room for {} values, in another subscription neither", places.len());
+                self.full_until = Some(Instant::now() + FULL_TIME);
+                // One that the server keeps all the same ends with its lifetime.
+                let _ = session.delete_subscription(id).await;
+                return Ok(results);
+            }
+            self.kept.push(opened);
+            places.into_iter().zip(answers).for_each(|(i, answer)| results[i] = (id, answer));
+        }
+    }
+
     /// Creates those items again, without a deadband, whose deadband the server does not take: too much news is no fault.
     async fn add_unfiltered(
         &mut self,
         session: &Session,
         items: &mut [MonitoredItemCreateRequest],
-        results: &mut [MonitoredItemCreateResult],
+        results: &mut [Created],
     ) -> Result<(), Error> {
         let filtered = |item: &MonitoredItemCreateRequest| !item.requested_parameters.filter.is_null();
-        let places: Vec<usize> = (0..items.len()).filter(|&i| filtered(&items[i]) && refuses_filter(results[i].status_code)).collect();
+        let places: Vec<usize> = (0..items.len()).filter(|&i| filtered(&items[i]) && refuses_filter(results[i].1.status_code)).collect();
         if places.is_empty() {
             return Ok(());
         }
         tracing::info!("the PLC takes no deadband for {} values: every change is announced", places.len());
         places.iter().for_each(|&i| items[i].requested_parameters.filter = ExtensionObject::null());
         let again: Vec<_> = places.iter().map(|&i| items[i].clone()).collect();
-        let answers = request::create_items(session, self.kept.id, &again, &mut self.limits.items).await?;
+        let answers = self.create_items(session, &again).await?;
         places.into_iter().zip(answers).for_each(|(i, answer)| results[i] = answer);
         Ok(())
     }
 
     /// Makes the monitored items of these tags anew: the old ones may have died with a node that has come back.
     pub async fn renew(&mut self, session: &Session, place: &Addresses<'_>, tags: Vec<usize>) -> Result<(), Error> {
-        let old: Vec<u32> = tags.iter().filter_map(|&tag| self.items[tag].take()).map(|(_, item)| item).collect();
+        let mut old: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (_, subscription, item) in tags.iter().filter_map(|&tag| self.items[tag].take()) {
+            old.entry(subscription).or_default().push(item);
+        }
         tags.iter().for_each(|&tag| self.receiver.set_active(tag, false));
         // The server may have forgotten them: that is no fault.
-        let gone = session.delete_monitored_items(self.kept.id, &old).await;
-        tracing::debug!(?tags, ?gone, "monitored items are made anew");
+        for (subscription, items) in old {
+            let gone = session.delete_monitored_items(subscription, &items).await;
+            tracing::debug!(?tags, ?gone, "monitored items are made anew");
+        }
         self.add(session, place, Some(tags)).await
     }
 
@@ -164,13 +208,18 @@ impl<'a> Subscription<'a> {
         self.failed.iter().for_each(|f| self.receiver.still_failed(f.tag, f.cause));
     }
 
+    /// What of it outlives a lost connection.
+    pub fn kept(&self) -> &[Kept] {
+        &self.kept
+    }
+
     pub fn failed(&self) -> &[Failed] {
         &self.failed
     }
 
     /// The nodes of those tags that have one.
     pub fn nodes_of(&self, tags: &[usize]) -> Vec<(usize, NodeId)> {
-        tags.iter().filter_map(|&tag| self.items[tag].clone().map(|(node, _)| (tag, node))).collect()
+        tags.iter().filter_map(|&tag| self.items[tag].clone().map(|(node, ..)| (tag, node))).collect()
     }
 
     /// The failed tags, where the server had no room for all.
@@ -186,6 +235,29 @@ impl<'a> Subscription<'a> {
         self.retry_at = Instant::now() + RETRY_AFTER;
         Some(self.failed.drain(..).map(|f| f.tag).collect())
     }
+}
+
+/// What is asked of a subscription.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    interval: Duration,
+    lifetime: u32,
+    keep_alive: u32,
+}
+
+/// The subscription of an item, and what came of it.
+type Created = (u32, MonitoredItemCreateResult);
+
+async fn open(session: &Session, wanted: Wanted, receiver: &Arc<Receiver>) -> Result<Kept, Error> {
+    let Wanted { interval, lifetime, keep_alive } = wanted;
+    let post = Arc::new(Post::default());
+    let callback = Callback { receiver: receiver.clone(), post: post.clone() };
+    let id = session.create_subscription(interval, lifetime, keep_alive, 0, 0, true, callback).await?;
+    let state = session.subscription_state.lock();
+    let revised = state.get(id).map(|s| (s.publishing_interval(), s.max_keep_alive_count(), s.lifetime_count()));
+    drop(state);
+    let (publishing_interval, keep_alive_count, lifetime_count) = revised.unwrap_or((interval, keep_alive, lifetime));
+    Ok(Kept { id, post, publishing_interval: publishing_interval.max(Duration::from_millis(1)), keep_alive_count, lifetime_count })
 }
 
 /// What addresses are resolved with.

@@ -76,8 +76,8 @@ pub(super) struct Watch<'a> {
     last_publish: Mutex<Instant>,
     unsubscribed: AtomicBool,
     publish_refused: AtomicBool,
-    /// The subscription of a lost connection, and when its server was started.
-    kept: Mutex<Option<(Kept, Option<Timestamp>)>>,
+    /// The subscriptions of a lost connection, and when its server was started.
+    kept: Mutex<(Vec<Kept>, Option<Timestamp>)>,
     writer: &'a Writer,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Watch<'a> {
             last_publish: Mutex::new(Instant::now()),
             unsubscribed: AtomicBool::new(false),
             publish_refused: AtomicBool::new(false),
-            kept: Mutex::new(None),
+            kept: Mutex::default(),
             writer,
         }
     }
@@ -134,7 +134,7 @@ impl<'a> Watch<'a> {
                 Err(fault) => fault,
             };
             // What is given up has nothing to tell.
-            self.kept.lock().take();
+            *self.kept.lock() = Default::default();
             match fault {
                 Fault::Request(e) => {
                     tracing::debug!(error = %e, "request failed");
@@ -169,7 +169,7 @@ impl<'a> Watch<'a> {
         };
         let place = Addresses { namespace: self.config.namespace.as_deref(), namespaces: &namespaces };
         let mut old = self.old(session, facts.started, resumed).await;
-        delete_old(session, old.as_ref()).await;
+        delete_old(session, &old).await;
         if let Some(interval) = self.config.polling {
             return self.poll(session, &place, facts.limits, interval).await;
         }
@@ -177,9 +177,10 @@ impl<'a> Watch<'a> {
         self.publish_refused.store(false, Ordering::Relaxed);
         let create = || Subscription::create(session, self.config, self.emitter.tags(), &self.receiver, facts.limits);
         let mut created = create().await;
-        if created.is_err() && old.take().is_some() {
+        if created.is_err() && !old.is_empty() {
             // There may be no room for two.
-            delete_old(session, None).await;
+            old.clear();
+            delete_old(session, &old).await;
             created = create().await;
         }
         let mut subscription = match created {
@@ -189,17 +190,17 @@ impl<'a> Watch<'a> {
             created => created?,
         };
         subscription.add(session, &place, None).await?;
-        if old.is_some()
+        if !old.is_empty()
             && let Some(again) = subscription.take_unroomed()
         {
-            old = None;
-            delete_all_but(session, Some(subscription.kept.id)).await;
+            old.clear();
+            delete_all_but(session, &ids_of(&subscription)).await;
             subscription.add(session, &place, Some(again)).await?;
         }
-        *self.kept.lock() = Some((subscription.kept.clone(), facts.started));
+        *self.kept.lock() = (subscription.kept().to_vec(), facts.started);
         let all: Vec<usize> = (0..self.emitter.tags().len()).collect();
-        gap::fill(session, subscription.nodes_of(&all), &mut subscription.limits.read, &self.receiver, old.as_ref()).await;
-        delete_all_but(session, Some(subscription.kept.id)).await;
+        gap::fill(session, subscription.nodes_of(&all), &mut subscription.limits.read, &self.receiver, &old).await;
+        delete_all_but(session, &ids_of(&subscription)).await;
         // What the deletion of the old subscription has brought about may come until here.
         self.unsubscribed.store(false, Ordering::Relaxed);
         *self.last_publish.lock() = Instant::now();
@@ -210,21 +211,27 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The subscription of the lost connection, where its values are missed and it may still be there.
-    async fn old(&self, session: &Session, started: Option<Timestamp>, resumed: bool) -> Option<Old> {
-        let (kept, started_then) = self.kept.lock().take()?;
+    /// The subscriptions of the lost connection, where their values are missed and they may still be there.
+    async fn old(&self, session: &Session, started: Option<Timestamp>, resumed: bool) -> Vec<Old> {
+        let (kept, started_then) = std::mem::take(&mut *self.kept.lock());
         let same_server = resumed || (started.is_some() && started == started_then);
         if same_server && self.config.polling.is_none() && self.receiver.misses_values() {
-            kept.resume(session, &self.receiver, resumed).await
+            let mut old = Vec::new();
+            for kept in kept {
+                // What is true of one will be true of the next.
+                let Some(resumed) = kept.resume(session, &self.receiver, resumed).await else { break };
+                old.push(resumed);
+            }
+            old
         } else {
-            None
+            Vec::new()
         }
     }
 
     /// Reads at an interval, in place of a subscription.
     async fn poll(&self, session: &Session, place: &Addresses<'_>, limits: Limits, interval: Duration) -> Result<Infallible, Fault> {
         let mut polled = Polled::prepare(session, place, (self.emitter.tags(), &self.receiver), limits).await;
-        gap::fill(session, polled.nodes(), &mut polled.limits.read, &self.receiver, None).await;
+        gap::fill(session, polled.nodes(), &mut polled.limits.read, &self.receiver, &[]).await;
         let reading = async {
             let started = now();
             let how = format!("read every {} ms", interval.as_millis());
@@ -260,7 +267,10 @@ impl<'a> Watch<'a> {
         let started = (Instant::now(), now());
         let doublings = self.silent.load(Ordering::Relaxed).min(MOST_DOUBLINGS);
         let patience = (self.config.silence * 2u32.pow(doublings)).max(subscription.keep_alive * 2 + Duration::from_secs(1));
-        let how = format!("subscribed, published every {} ms", subscription.publishing_interval.as_millis());
+        let mut how = format!("subscribed, published every {} ms", subscription.publishing_interval.as_millis());
+        if subscription.kept().len() > 1 {
+            how += &format!(" in {} subscriptions", subscription.kept().len());
+        }
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let (mut refresh_at, mut clock_at) = (Instant::now() + REFRESH_EVERY, Instant::now() + CLOCK_EVERY);
@@ -385,14 +395,18 @@ fn is_unanswered(status: StatusCode) -> bool {
 }
 
 /// Ends what is left of earlier subscriptions in this session.
-async fn delete_old(session: &Session, except: Option<&Old>) {
-    delete_all_but(session, except.map(Old::id)).await;
+async fn delete_old(session: &Session, except: &[Old]) {
+    delete_all_but(session, &except.iter().map(Old::id).collect::<Vec<_>>()).await;
+}
+
+fn ids_of(subscription: &Subscription<'_>) -> Vec<u32> {
+    subscription.kept().iter().map(|kept| kept.id).collect()
 }
 
 /// A server that has forgotten them is right.
-async fn delete_all_but(session: &Session, except: Option<u32>) {
+async fn delete_all_but(session: &Session, except: &[u32]) {
     let mut ids = session.subscription_state.lock().subscription_ids().unwrap_or_default();
-    ids.retain(|id| Some(*id) != except);
+    ids.retain(|id| !except.contains(id));
     if !ids.is_empty()
         && let Err(e) = session.delete_subscriptions(&ids).await
     {

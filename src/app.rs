@@ -11,6 +11,7 @@
 
 mod diagnostics;
 mod kept;
+mod offline;
 mod vitals;
 
 use std::net::SocketAddr;
@@ -22,6 +23,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+pub use self::offline::{Stored, stored};
 
 use self::diagnostics::GatewayWatch;
 use self::kept::KeptBundles;
@@ -413,31 +416,38 @@ fn kept_reports(machine: &str, store: &dyn Store, notes: &mut Vec<String>) -> Re
 
 /// The configuration with what people have tuned. A written value lapses when the file's value under it has changed.
 fn tuned(machine: &Arc<MachineConfig>, store: &dyn Store, notes: &mut Vec<String>) -> Result<Arc<MachineConfig>, AppError> {
-    let mut written = Vec::new();
-    let mut lapse = |key: String, path: &str, why: &str| {
-        notes.push(format!("the tuned value of `{path}` lapses: {why}"));
-        store.apply(Record::Remove { key })
-    };
+    let (config, lapsed) = written_over(machine, store)?;
+    for (key, note) in lapsed {
+        notes.push(note);
+        store.apply(Record::Remove { key })?;
+    }
+    Ok(Arc::new(config))
+}
+
+/// The same; which keys lapse, and why. Changes nothing.
+fn written_over(machine: &MachineConfig, store: &dyn Store) -> Result<(MachineConfig, Vec<(String, String)>), StoreError> {
+    let (mut written, mut lapsed) = (Vec::new(), Vec::new());
+    let mut lapse = |key: String, path: &str, why: &str| lapsed.push((key, format!("the tuned value of `{path}` lapses: {why}")));
     for key in store.keys(&keys::parameter(&format!("{}.", machine.name)))? {
         let path: Arc<str> = key.trim_start_matches("param|").into();
         let Some(bytes) = store.get(&key)? else { continue };
         let Ok(kept) = serde_json::from_slice::<Tuned>(&bytes) else {
-            lapse(key, &path, "it cannot be read")?;
+            lapse(key, &path, "it cannot be read");
             continue;
         };
         match tunable::read(machine, &path) {
-            None => lapse(key, &path, "there is no such parameter any more")?,
+            None => lapse(key, &path, "there is no such parameter any more"),
             Some(file) if file != kept.file => {
-                lapse(key, &path, &format!("the configuration file now says {file} instead of {}", kept.file))?;
+                lapse(key, &path, &format!("the configuration file now says {file} instead of {}", kept.file));
             }
             Some(_) => written.push((path, kept.value)),
         }
     }
     let (config, refused) = tunable::restore(machine, written);
     for (path, error) in refused {
-        lapse(keys::parameter(&path), &path, &error.to_string())?;
+        lapse(keys::parameter(&path), &path, &error.to_string());
     }
-    Ok(Arc::new(config))
+    Ok((config, lapsed))
 }
 
 /// The writable variables of all machines and sources, with the file's values.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use driftgate::config::Config;
-use driftgate::dataset::{Export, Exporter, Format, Order, Progress};
+use driftgate::dataset::{Export, Exporter, Format, Order, Progress, Rows};
 use driftgate::store::{FeatureRow, MachineLayout, Record, RowFlags, SledStore, Store};
 use driftgate::types::{BufferReason, Channel, Frame, Timestamp, Value};
 use opcua::client::HistoryReadAction;
@@ -160,9 +160,7 @@ fn table(signals: usize) {
             config: config.machines[0].clone(),
             dataset: "M-R01-DataDrift-1".into(),
             reason: BufferReason::DataDrift,
-            regime: 0,
-            regime_key: "".into(),
-            stretches: Vec::new(),
+            rows: Rows::Regime { slot: 0, key: "".into() },
             time: at(1)..=at(VALUES),
             expected: VALUES as u32,
             whole: true,

@@ -1,4 +1,6 @@
-//! `store`: looks into the store of a stopped gateway, checks it, saves and brings it back.
+//! `store`: looks into the store of a stopped gateway, checks it, saves and brings it back, and writes datasets from it.
+
+mod export;
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -33,6 +35,8 @@ enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Writes rows of a machine as a dataset (Parquet or CSV) with its manifest.
+    Export(export::ExportArgs),
     /// Reads every entry and checks it; changes nothing. Exit code 1 where something is damaged or lost.
     Verify {
         #[command(flatten)]
@@ -72,6 +76,7 @@ struct Place {
 pub fn run(args: &StoreArgs) -> anyhow::Result<Outcome> {
     match &args.command {
         StoreCommand::Info { config, data_dir, json } => info(config, data_dir, *json),
+        StoreCommand::Export(args) => export::run(args),
         StoreCommand::Verify { place } => verify(place),
         StoreCommand::Backup { file, place } => backup(file, place),
         StoreCommand::Restore { file, place } => restore(file, place),

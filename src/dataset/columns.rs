@@ -153,7 +153,7 @@ impl<'a> Layout<'a> {
             Source::Time => Values::Time(features().map(|row| Some(row.time.as_nanos())).collect()),
             Source::Machine => same(&self.order.config.name),
             Source::Row => Values::Count(features().map(|row| Some(row.row)).collect()),
-            Source::Regime => same(&self.order.regime_key),
+            Source::Regime => Values::Text(features().map(|row| self.order.rows.key(row).cloned()).collect()),
             Source::Channel(k) if column.kind == Kind::Text => Values::Text(rows.iter().map(|row| text(row.channel(k)?)).collect()),
             Source::Channel(k) => numbers(rows.iter().map(|row| row.channel(k)?.number())),
             Source::Feature(k) => numbers(features().map(|row| row.features.get(k).copied())),

@@ -39,13 +39,18 @@ impl Exporter {
     pub fn new(store: Arc<dyn Store>, data_dir: &Path, config: &Config) -> Self {
         let dir = data_dir.join(FOLDER);
         remove_parts(&dir);
+        Self { announcements: Announcements::new(&config.announce, data_dir), ..Self::into_folder(store, dir, config) }
+    }
+
+    /// For any folder; what else is in it stays. Nothing is announced.
+    pub fn into_folder(store: Arc<dyn Store>, dir: PathBuf, config: &Config) -> Self {
         Self {
             store,
             dir,
             reserve: config.store.disk_reserve,
             gateway: config.gateway.name.clone(),
             config_hash: config.hash.clone(),
-            announcements: Announcements::new(&config.announce, data_dir),
+            announcements: Announcements::default(),
             turn: Mutex::default(),
         }
     }

@@ -4,10 +4,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::Order;
 use super::columns::{Column, Layout};
 use super::rows::{Counts, Gap};
 use super::sink::Written;
+use super::{Order, Rows};
 use crate::config::Shape;
 
 /// Where the rows are from.
@@ -26,9 +26,17 @@ pub(super) fn facts(order: &Order, origin: &Origin<'_>, counts: &Counts) -> Map<
         let sha256 = trained.and_then(|bundle| hash(bundle.model(&model.name)?));
         json!({ "name": &*model.name, "threshold": threshold, "sha256": sha256 })
     });
-    let reference = trained.and_then(|bundle| hash(bundle.regimes.get(usize::from(order.regime))?));
+    let reference = trained.and_then(|bundle| match &order.rows {
+        Rows::Regime { slot, .. } => hash(bundle.regimes.get(usize::from(*slot))?),
+        Rows::Outside { .. } | Rows::All { .. } => None,
+    });
+    let by_regime = counts.by_regime.iter().map(|(key, rows)| (key.to_string(), json!(rows))).collect();
     let by_label = counts.by_label.iter().map(|(class, rows)| (class.to_string(), json!(rows))).collect();
     let waveforms = order.config.signals.iter().filter(|s| s.shape != Shape::Scalar).map(|s| s.name.to_string());
+    let regime = match &order.rows {
+        Rows::Regime { key, .. } | Rows::Outside { key, .. } => &**key,
+        Rows::All { .. } => "",
+    };
     let facts = [
         ("format", json!("1")),
         ("version", json!(env!("CARGO_PKG_VERSION"))),
@@ -36,7 +44,7 @@ pub(super) fn facts(order: &Order, origin: &Origin<'_>, counts: &Counts) -> Map<
         ("machine", json!(&*order.config.name)),
         ("dataset", json!(&*order.dataset)),
         ("reason", json!(order.reason.name())),
-        ("regime", json!(&*order.regime_key)),
+        ("regime", json!(regime)),
         ("from", json!(span.as_ref().map(|s| &s.0))),
         ("to", json!(span.as_ref().map(|s| &s.1))),
         ("bundle_sha256", json!(&*order.bundle)),
@@ -46,7 +54,7 @@ pub(super) fn facts(order: &Order, origin: &Origin<'_>, counts: &Counts) -> Map<
         ("models", models.collect()),
         ("waveforms_left_out", json!(waveforms.collect::<Vec<_>>())),
         ("rows", json!(counts.rows)),
-        ("rows_by_regime", json!({ &*order.regime_key: counts.rows })),
+        ("rows_by_regime", Value::Object(by_regime)),
         ("rows_labelled", json!(counts.labelled)),
         ("rows_by_label", Value::Object(by_label)),
         ("rows_of_faults", json!(counts.faults)),

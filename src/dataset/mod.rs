@@ -29,7 +29,7 @@ pub use folder::find;
 
 use crate::bundle::Bundle;
 use crate::config::MachineConfig;
-use crate::store::StoreError;
+use crate::store::{FeatureRow, StoreError};
 use crate::types::{BufferReason, Timestamp};
 
 /// Where datasets lie, below the data directory.
@@ -70,16 +70,12 @@ pub struct Order {
     /// Id of the data set: the beginning of the file's name.
     pub dataset: Arc<str>,
     pub reason: BufferReason,
-    /// Slot of its regime; 0 is R01.
-    pub regime: u16,
-    pub regime_key: Arc<str>,
-    /// First and last numbers of the rows, where they were outside the envelope; empty: those that were judged in the regime.
-    pub stretches: Vec<(u64, u64)>,
+    pub rows: Rows,
     /// Times of the first and last row.
     pub time: RangeInclusive<Timestamp>,
-    /// Rows that the buffer has counted.
+    /// Rows that the buffer has counted; of the ring, those that are there.
     pub expected: u32,
-    /// Whether all of the buffer is meant.
+    /// Whether all of a buffer is meant.
     pub whole: bool,
     pub format: Format,
     /// Scores beyond which a model says fault; one a model.
@@ -88,11 +84,47 @@ pub struct Order {
     pub bundle: Arc<str>,
     /// The active bundle: models and references.
     pub trained: Option<Arc<Bundle>>,
-    /// The regime's reference in force.
+    /// The regime's reference in force; empty where the rows are of several.
     pub reference: String,
     /// Who asked, and when.
     pub user: Arc<str>,
     pub asked: Timestamp,
+}
+
+/// Which rows of a span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// As a buffer counts them: of one regime, judged. Slot 0 is R01.
+    Regime { slot: u16, key: Arc<str> },
+    /// As a buffer outside the envelope counts them: first and last numbers of the stretches that were collected.
+    Outside { key: Arc<str>, stretches: Vec<(u64, u64)> },
+    /// Of all regimes, whose keys are given by slot.
+    All {
+        keys: Vec<Arc<str>>,
+        /// Also those that were not judged: outside the envelope, in a transient, not producing, while learning.
+        unjudged: bool,
+    },
+}
+
+impl Rows {
+    fn wants(&self, row: &FeatureRow) -> bool {
+        match self {
+            Self::Regime { slot, .. } => row.flags.judged && row.regime == Some(*slot),
+            Self::Outside { stretches, .. } => {
+                let before = stretches.partition_point(|(first, _)| *first <= row.row);
+                row.flags.outside && before.checked_sub(1).is_some_and(|k| row.row <= stretches[k].1)
+            }
+            Self::All { unjudged, .. } => row.flags.judged || *unjudged,
+        }
+    }
+
+    /// The key of a row's regime; `None` where it is in none.
+    fn key(&self, row: &FeatureRow) -> Option<&Arc<str>> {
+        match self {
+            Self::Regime { key, .. } | Self::Outside { key, .. } => Some(key),
+            Self::All { keys, .. } => keys.get(usize::from(row.regime?)),
+        }
+    }
 }
 
 /// A file that was written.

@@ -1,6 +1,7 @@
 //! The rows of a data set out of the store: block by block, oldest first.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::columns::{Batch, Layout, Row};
@@ -32,6 +33,8 @@ pub(super) struct Counts {
     pub(super) interruptions: u64,
     /// The first of them.
     pub(super) gaps: Vec<Gap>,
+    /// By the regime's key; of rows that are in one.
+    pub(super) by_regime: BTreeMap<Arc<str>, u64>,
     /// Times of the first and last row.
     pub(super) span: Option<(Timestamp, Timestamp)>,
     last_row: u64,
@@ -90,14 +93,7 @@ impl Reader<'_> {
         take: &mut dyn FnMut(&Batch, &Counts) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         let rows = chunk.len();
-        let stretches = &self.order.stretches;
-        let collected = |row: &FeatureRow| {
-            let before = stretches.partition_point(|(first, _)| *first <= row.row);
-            row.flags.outside && before.checked_sub(1).is_some_and(|k| row.row <= stretches[k].1)
-        };
-        let judged = |row: &FeatureRow| row.flags.judged && row.regime == Some(self.order.regime);
-        let wanted = |row: &FeatureRow| if stretches.is_empty() { judged(row) } else { collected(row) };
-        chunk.retain(wanted);
+        chunk.retain(|row| self.order.rows.wants(row));
         let times = || chunk.iter().map(|row| row.time);
         let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(()) };
         // As many frames as there are rows; a clock that was set back may bring others of the same time.
@@ -106,7 +102,7 @@ impl Reader<'_> {
         let labels = self.labels.between(first, last);
         let found = chunk.iter().map(|row| Row { features: row, frame: frames.get(&row.row), label: labels.get(row.row, row.time) });
         let found: Vec<Row<'_>> = found.collect();
-        found.iter().for_each(|row| counts.add(row, self.layout));
+        found.iter().for_each(|row| counts.add(row, self.order.rows.key(row.features), self.layout));
         take(&self.layout.batch(&found), counts)?;
         chunk.clear();
         Ok(())
@@ -114,7 +110,7 @@ impl Reader<'_> {
 }
 
 impl Counts {
-    fn add(&mut self, row: &Row<'_>, layout: &Layout<'_>) {
+    fn add(&mut self, row: &Row<'_>, regime: Option<&Arc<str>>, layout: &Layout<'_>) {
         let FeatureRow { row: number, time, flags, .. } = row.features;
         if self.rows > 0 && *number != self.last_row + 1 {
             self.interruptions += 1;
@@ -127,6 +123,9 @@ impl Counts {
         if let Some(label) = row.label {
             self.labelled += 1;
             *self.by_label.entry(label.class).or_default() += 1;
+        }
+        if let Some(regime) = regime {
+            *self.by_regime.entry(regime.clone()).or_default() += 1;
         }
         self.faults += u64::from(flags.fault);
         self.without_frame += u64::from(row.frame.is_none());

@@ -100,9 +100,7 @@ impl Bench {
             config: self.config.machines[0].clone(),
             dataset: "M-R01-DataDrift-9".into(),
             reason: BufferReason::DataDrift,
-            regime: 0,
-            stretches: Vec::new(),
-            regime_key: "Recipe=Soft".into(),
+            rows: Rows::Regime { slot: 0, key: "Recipe=Soft".into() },
             time: at(first)..=at(last),
             expected: wanted(first, last).len() as u32,
             whole: true,
@@ -243,6 +241,31 @@ fn the_manifest_says_what_the_file_is() {
 }
 
 #[test]
+fn the_rows_of_all_regimes_tell_theirs() {
+    let bench = Bench::new(50);
+    let keys = vec!["Recipe=Soft".into(), "Recipe=Hard".into()];
+    let mut order = bench.order(1, 50, Format::Parquet);
+    order.rows = Rows::All { keys, unjudged: false };
+    let export = bench.export(&order).unwrap();
+    let (batches, facts) = read(&bench.folder().join(&*export.path));
+    let rows: Vec<u64> = (1..=50).filter(|row: &u64| !row.is_multiple_of(11)).collect();
+    assert_eq!(
+        column(&batches, "row", |a, k| a.as_primitive::<Int64Type>().value(k) as u64),
+        rows.iter().map(|r| Some(*r)).collect::<Vec<_>>()
+    );
+    let key = |row: &u64| Some(if row.is_multiple_of(7) { "Recipe=Hard" } else { "Recipe=Soft" }.to_string());
+    assert_eq!(texts(&batches, "regime"), rows.iter().map(key).collect::<Vec<_>>());
+    let fact = |key: &str| facts.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+    assert_eq!(fact("driftgate.rows_by_regime"), Some(r#"{"Recipe=Hard":7,"Recipe=Soft":39}"#));
+
+    // A regime that the bundle does not name is none.
+    order.rows = Rows::All { keys: vec!["Recipe=Soft".into()], unjudged: true };
+    let export = bench.export(&order).unwrap();
+    let (batches, _) = read(&bench.folder().join(&*export.path));
+    assert_eq!((export.rows, texts(&batches, "regime").iter().filter(|t| t.is_none()).count()), (50, 7));
+}
+
+#[test]
 fn the_same_rows_are_the_same_file() {
     let bench = Bench::new(50);
     let first = bench.export(&bench.order(1, 40, Format::Parquet)).unwrap();
@@ -286,7 +309,11 @@ fn csv_has_the_same_columns() {
 #[test]
 fn rows_outside_the_envelope_are_those_that_were_collected() {
     let bench = Bench::new(100);
-    let order = Order { stretches: vec![(10, 12), (30, 60)], reason: BufferReason::OutOfEnvelope, ..bench.order(1, 100, Format::Parquet) };
+    let order = Order {
+        rows: Rows::Outside { key: "Recipe=Soft".into(), stretches: vec![(10, 12), (30, 60)] },
+        reason: BufferReason::OutOfEnvelope,
+        ..bench.order(1, 100, Format::Parquet)
+    };
     let export = bench.export(&order).unwrap();
     let (batches, facts) = read(&bench.folder().join(&*export.path));
     let rows = column(&batches, "row", |a, k| a.as_primitive::<Int64Type>().value(k));

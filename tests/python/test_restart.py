@@ -1,8 +1,11 @@
 """What survives a stop, a crash and a damaged store; and who may have the data directory."""
 
+import csv
 import hashlib
 import json
 import shutil
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from asyncua import ua
@@ -120,6 +123,55 @@ def test_a_backup_is_restored_elsewhere(copy, tmp_path):
     with Gateway(elsewhere, speed=SPEED) as gateway:
         goes_on(gateway)
         assert gateway.terminate() == 0
+
+
+def test_rows_of_a_stopped_gateway_are_exported(copy, tmp_path):
+    """As the rings have them, of a span, with a manifest; the store is as it was."""
+    before, info = rings(copy)
+    output = tmp_path / "out"
+    command = ["store", "export", "--config", CONFIG, "--data-dir", copy, "--output", output]
+
+    def export(*more):
+        result = run(*command, "--json", *more)
+        assert (result.returncode, result.stderr) == (0, ""), result
+        told = json.loads(result.stdout)
+        content = Path(told["file"]).read_bytes()
+        manifest = json.loads(Path(told["manifest"]).read_text())
+        assert hashlib.sha256(content).hexdigest() == told["sha256"] == manifest["sha256"]
+        assert told["rows"] == manifest["rows"]
+        return content, manifest
+
+    content, manifest = export("--format", "csv", "--unjudged")
+    rows = list(csv.DictReader(content.decode().splitlines()))
+    assert manifest["rows"] == len(rows) == before["Motor1 features"]
+    content, judged = export("--format", "csv")
+    rows = list(csv.DictReader(content.decode().splitlines()))
+    by_regime = Counter(row["regime"] for row in rows)
+    assert 0 < len(rows) < manifest["rows"] and by_regime == judged["rows_by_regime"] and "" not in by_regime
+    assert judged["machine"] == "Motor1" and judged["bundle_sha256"] and judged["models"][0]["threshold"] > 0
+    # A span includes both its ends.
+    first, last = rows[3]["time"], rows[9]["time"]
+    content, part = export("--format", "csv", "--from", first, "--to", last)
+    assert list(csv.DictReader(content.decode().splitlines())) == rows[3:10]
+    # The manifest has milliseconds.
+    assert (part["from"][:23], part["to"][:23]) == (first[:23], last[:23])
+    content, parquet = export()
+    assert content[:4] == b"PAR1" and parquet["rows"] == len(rows)
+
+    for code, what, more in [
+        (1, "no row of machine `Motor1`", ["--to", "2001-01-01"]),
+        (2, "is before --from", ["--from", "2002-01-01", "--to", "2001-01-01"]),
+        (2, "--from", ["--from", "yesterday"]),
+        (2, "no format `xlsx`", ["--format", "xlsx"]),
+        (2, "no machine `Motor9`", ["--machine", "Motor9"]),
+    ]:
+        refused = run(*command, *more)
+        assert refused.returncode == code and what in refused.stderr, refused
+    refused = run("store", "export", "--config", CONFIG, "--data-dir", tmp_path, "--output", output)
+    assert refused.returncode == 2 and "holds no store" in refused.stderr, refused
+    assert len(list(output.iterdir())) == 8, "each with its manifest, and nothing else"
+    after, told = rings(copy)
+    assert (after, told["tuned_parameters"]) == (before, info["tuned_parameters"])
 
 
 def test_a_reset_of_the_file_makes_a_tuned_value_lapse(copy, tmp_path):

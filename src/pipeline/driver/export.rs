@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::commands::{audit, not_stored};
 use super::{Running, wall_clock};
-use crate::dataset::{Export, FOLDER, Format, Order};
+use crate::dataset::{Export, FOLDER, Format, Order, Rows};
 use crate::pipeline::exports::{Ended, Started};
 use crate::server::{CommandRequest, NodeUpdate};
 use crate::types::{Answer, BufferReport, Command, ExportReport, Quality, Refusal, Scalar, Timestamp, Via};
@@ -83,7 +83,9 @@ impl Running {
     fn order(&self, slot: usize, report: &BufferReport, format: Format, span: (Timestamp, Timestamp), user: &Arc<str>) -> Order {
         let core = &self.d.core;
         let regime = core.buffer(slot).map_or(0, |(_, _, regime)| regime);
-        let stretches = core.buffer_stretches(slot);
+        let (key, stretches) = (report.regime_key.clone(), core.buffer_stretches(slot));
+        let inside = stretches.is_empty();
+        let rows = if inside { Rows::Regime { slot: regime, key } } else { Rows::Outside { key, stretches } };
         let revision = core.verdict().regimes.get(usize::from(regime)).map_or(0, |r| r.revision);
         let given = |time: Timestamp| Some(time).filter(|t| *t > Timestamp::EPOCH);
         let from = given(span.0).map_or(report.oldest, |from| from.max(report.oldest));
@@ -93,8 +95,7 @@ impl Running {
             config: core.config().clone(),
             dataset: report.dataset_id.clone(),
             reason: report.reason,
-            regime,
-            regime_key: report.regime_key.clone(),
+            rows,
             time: from..=to,
             expected: report.rows,
             whole: given(span.0).is_none() && given(span.1).is_none(),
@@ -102,8 +103,7 @@ impl Running {
             thresholds: core.verdict().models.iter().map(|m| m.threshold).collect(),
             bundle: self.beside.bundle_hash.clone(),
             trained: core.bundle().cloned(),
-            reference: if stretches.is_empty() { core.reference_id(regime, revision) } else { String::new() },
-            stretches,
+            reference: if inside { core.reference_id(regime, revision) } else { String::new() },
             user: user.clone(),
             asked: wall_clock(),
         }

@@ -195,6 +195,7 @@ fn info(config: &Path, data_dir: &Path, as_json: bool) -> anyhow::Result<Outcome
             Ring::Frames(m) => format!("{} frames", machine(m)),
             Ring::Features(m) => format!("{} features", machine(m)),
             Ring::History(m) => format!("{} drift history", machine(m)),
+            Ring::Samples(m) => format!("{} samples", machine(m)),
             Ring::Events => "events".to_string(),
             Ring::Values => "values".to_string(),
         }

@@ -633,6 +633,19 @@ pub struct BufferConfig {
     pub auto_export: bool,
     /// Whether rows outside the envelope are collected; default no.
     pub collect_outside: bool,
+    /// Samples by regime; `None`: none are taken.
+    pub samples: Option<SampleConfig>,
+}
+
+/// Samples of each regime, whatever its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleConfig {
+    /// Time between two rows of the same regime.
+    pub every: Duration,
+    /// Rows of each regime that are kept, the last ones; default 500.
+    pub rows: u32,
+    /// Time between two datasets; default 7 days.
+    pub export: Duration,
 }
 
 /// What kind of file an export is.

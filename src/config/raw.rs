@@ -558,6 +558,13 @@ section! {
         auto_export: bool = Default("true");
         /// Whether rows of settings that were never trained are collected, for learning them; in buffers of their own.
         collect_outside: bool = Default("false");
+        /// Takes a sample of each combination of settings at such a distance; 100ms to 1d. Default: none is taken, and the next two say nothing.
+        sample_every: Span = Example(r#""1min""#);
+        /// Rows of each combination of settings that samples keep, the last ones: rare ones are not pushed out by common ones; 10 to
+        /// 100,000.
+        sample_rows: u32 = Default("500");
+        /// Time between two datasets of all samples; 1min to 365d.
+        sample_export: Span = Default(r#""7d""#);
     }
 }
 

@@ -147,7 +147,8 @@ fn features_models_and_monitors_are_read() {
             rows_before: 200,
             export_format: ExportFormat::Parquet,
             auto_export: true,
-            collect_outside: false
+            collect_outside: false,
+            samples: None
         }
     );
 }

@@ -90,6 +90,8 @@ pub(super) struct Row<'a> {
     /// `None` where the ring of frames has lost it.
     pub(super) frame: Option<&'a Frame>,
     pub(super) label: Option<&'a Label>,
+    /// Key of its regime; `None` where it is in none.
+    pub(super) regime: Option<&'a Arc<str>>,
 }
 
 impl Row<'_> {
@@ -153,7 +155,7 @@ impl<'a> Layout<'a> {
             Source::Time => Values::Time(features().map(|row| Some(row.time.as_nanos())).collect()),
             Source::Machine => same(&self.order.config.name),
             Source::Row => Values::Count(features().map(|row| Some(row.row)).collect()),
-            Source::Regime => Values::Text(features().map(|row| self.order.rows.key(row).cloned()).collect()),
+            Source::Regime => Values::Text(rows.iter().map(|row| row.regime.cloned()).collect()),
             Source::Channel(k) if column.kind == Kind::Text => Values::Text(rows.iter().map(|row| text(row.channel(k)?)).collect()),
             Source::Channel(k) => numbers(rows.iter().map(|row| row.channel(k)?.number())),
             Source::Feature(k) => numbers(features().map(|row| row.features.get(k).copied())),

@@ -14,7 +14,7 @@ use super::labels::Labels;
 use super::manifest::{self, Origin};
 use super::rows::{Counts, Reader, range};
 use super::sink::{Part, Sink, Written};
-use super::{Export, ExportError, FOLDER, Format, Order, Progress, folder};
+use super::{Export, ExportError, FOLDER, Format, Order, Progress, Rows, folder};
 use crate::announce::Announcements;
 use crate::config::Config;
 use crate::store::Store;
@@ -65,7 +65,10 @@ impl Exporter {
 
     fn export(&self, order: &Order, progress: &Progress) -> Result<Export, ExportError> {
         fs::create_dir_all(&self.dir).map_err(|e| failed(&self.dir, &e))?;
-        let sample = self.store.frames(order.machine, range(order), 1)?;
+        let sample = match &order.rows {
+            Rows::Samples { .. } => self.store.sample_frames(order.machine, 0, range(order), 1)?,
+            _ => self.store.frames(order.machine, range(order), 1)?,
+        };
         let layout = Layout::new(order, sample.first().map(|(_, frame)| frame));
         self.check_room(u64::from(order.expected) * layout.columns.len() as u64 * 8)?;
         let labels = self.labels(order)?;

@@ -28,14 +28,14 @@ pub(super) fn facts(order: &Order, origin: &Origin<'_>, counts: &Counts) -> Map<
     });
     let reference = trained.and_then(|bundle| match &order.rows {
         Rows::Regime { slot, .. } => hash(bundle.regimes.get(usize::from(*slot))?),
-        Rows::Outside { .. } | Rows::All { .. } => None,
+        Rows::Outside { .. } | Rows::Samples { .. } | Rows::All { .. } => None,
     });
     let by_regime = counts.by_regime.iter().map(|(key, rows)| (key.to_string(), json!(rows))).collect();
     let by_label = counts.by_label.iter().map(|(class, rows)| (class.to_string(), json!(rows))).collect();
     let waveforms = order.config.signals.iter().filter(|s| s.shape != Shape::Scalar).map(|s| s.name.to_string());
     let regime = match &order.rows {
         Rows::Regime { key, .. } | Rows::Outside { key, .. } => &**key,
-        Rows::All { .. } => "",
+        Rows::Samples { .. } | Rows::All { .. } => "",
     };
     let facts = [
         ("format", json!("1")),

@@ -98,6 +98,8 @@ pub enum Rows {
     Regime { slot: u16, key: Arc<str> },
     /// As a buffer outside the envelope counts them: first and last numbers of the stretches that were collected.
     Outside { key: Arc<str>, stretches: Vec<(u64, u64)> },
+    /// Of samples: key of the regime and time of the first row, a stratum each.
+    Samples { strata: Vec<(Arc<str>, Timestamp)> },
     /// Of all regimes, whose keys are given by slot.
     All {
         keys: Vec<Arc<str>>,
@@ -114,6 +116,7 @@ impl Rows {
                 let before = stretches.partition_point(|(first, _)| *first <= row.row);
                 row.flags.outside && before.checked_sub(1).is_some_and(|k| row.row <= stretches[k].1)
             }
+            Self::Samples { .. } => true,
             Self::All { unjudged, .. } => row.flags.judged || *unjudged,
         }
     }
@@ -122,6 +125,8 @@ impl Rows {
     fn key(&self, row: &FeatureRow) -> Option<&Arc<str>> {
         match self {
             Self::Regime { key, .. } | Self::Outside { key, .. } => Some(key),
+            // Its stratum says it.
+            Self::Samples { .. } => None,
             Self::All { keys, .. } => keys.get(usize::from(row.regime?)),
         }
     }

@@ -31,6 +31,9 @@ name = "Recipe"
 category = true
 [[machines.models]]
 name = "Wear"
+[machines.buffers]
+sample_every = "1min"
+sample_rows = 10
 "#;
 
 fn at(row: u64) -> Timestamp {
@@ -263,6 +266,34 @@ fn the_rows_of_all_regimes_tell_theirs() {
     let export = bench.export(&order).unwrap();
     let (batches, _) = read(&bench.folder().join(&*export.path));
     assert_eq!((export.rows, texts(&batches, "regime").iter().filter(|t| t.is_none()).count()), (50, 7));
+}
+
+#[test]
+fn samples_are_of_their_strata_whatever_slot_the_regime_had() {
+    let bench = Bench::new(0);
+    for row in 1..=30_u64 {
+        let frame = Arc::new(Frame { time: at(row), channels: vec![Channel::good(Value::Real(row as f64), at(row))] });
+        // Slots changed with a bundle: only the stratum says the regime.
+        let features =
+            FeatureRow { row, time: at(row), regime: Some(3), features: vec![row as f64, 0.0], scores: vec![0.5], ..FeatureRow::default() };
+        let stratum = u16::from(row % 10 == 0);
+        bench.store.apply(Record::Sample { machine: 0, stratum, row: features, frame }).unwrap();
+    }
+    let mut order = bench.order(1, 30, Format::Parquet);
+    (order.reason, order.expected) = (BufferReason::Scheduled, 12);
+    order.rows = Rows::Samples { strata: vec![("Recipe=Soft".into(), at(1)), ("Recipe=Hard".into(), at(20))] };
+    let export = bench.export(&order).unwrap();
+    let (batches, facts) = read(&bench.folder().join(&*export.path));
+    let rows: Vec<u64> = (19..=29).filter(|row| *row != 20).chain([20, 30]).collect();
+    let stored: Vec<_> = column(&batches, "row", |a, k| a.as_primitive::<Int64Type>().value(k) as u64).into_iter().flatten().collect();
+    assert_eq!(stored, rows, "ten at most of the first, what came since the second began");
+    let temp: Vec<_> = column(&batches, "Temp", |a, k| a.as_primitive::<Float64Type>().value(k) as u64).into_iter().flatten().collect();
+    assert_eq!(temp, rows, "with their frames");
+    let keys = [vec![Some("Recipe=Soft".to_string()); 10], vec![Some("Recipe=Hard".to_string()); 2]].concat();
+    assert_eq!(texts(&batches, "regime"), keys);
+    let fact = |key: &str| facts.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+    assert_eq!(fact("driftgate.rows_by_regime"), Some(r#"{"Recipe=Hard":2,"Recipe=Soft":10}"#));
+    assert_eq!((fact("driftgate.reason"), fact("driftgate.gaps")), (Some("Scheduled"), Some("[]")));
 }
 
 #[test]

@@ -233,9 +233,11 @@ impl Running {
             self.latencies.add(latency);
             self.beside.inferences = self.beside.inferences.wrapping_add(1);
         }
-        let learned = step.learned.clone();
+        let (learned, sampled) = (step.learned.clone(), step.sampled);
         let unscored = step.verdict.models.iter().any(|m| m.trust.is_trusted() && !m.score.is_finite());
-        let mut records = vec![Record::Features { machine: self.d.machine, row: feature_row(step.verdict) }];
+        let features = feature_row(step.verdict);
+        let sample = sampled.map(|stratum| (stratum, features.clone()));
+        let mut records = vec![Record::Features { machine: self.d.machine, row: features }];
         records.extend(history_rows(step.verdict).map(|row| Record::History { machine: self.d.machine, row }));
         let row = step.verdict.row;
         for event in step.events {
@@ -248,7 +250,11 @@ impl Running {
         self.d.models.scoring_fails(unscored);
         self.beside.errors = self.beside.errors.wrapping_add(u32::from(unscored));
         self.beside.channels.clone_from(&frame.channels);
-        records.push(Record::Frame { machine: self.d.machine, row, frame: Arc::new(frame) });
+        let frame = Arc::new(frame);
+        if let Some((stratum, row)) = sample {
+            records.push(Record::Sample { machine: self.d.machine, stratum, row, frame: frame.clone() });
+        }
+        records.push(Record::Frame { machine: self.d.machine, row, frame });
         if let Some(bundle) = learned {
             self.keep_bundle(&bundle, &mut records);
         }

@@ -31,6 +31,13 @@ struct Machine {
     frames: Rows<FrameRow>,
     features: Rows<FeatureRow>,
     history: Rows<HistoryRow>,
+    samples: BTreeMap<u16, Sampled>,
+    sample_rows: u32,
+}
+
+struct Sampled {
+    features: Rows<FeatureRow>,
+    frames: Rows<FrameRow>,
 }
 
 struct Rows<R> {
@@ -77,6 +84,8 @@ impl MemoryStore {
             frames: Rows::new(config.frame_rows),
             features: Rows::new(config.feature_rows),
             history: Rows::new(config.history_rows),
+            samples: BTreeMap::new(),
+            sample_rows: config.feature_rows,
         };
         let inner = Inner {
             machines: std::iter::repeat_with(machine).take(machines).collect(),
@@ -105,6 +114,14 @@ impl Store for MemoryStore {
             }
             Record::Features { machine, row } => inner.machine(machine)?.features.push(row),
             Record::History { machine, row } => inner.machine(machine)?.history.push(row),
+            Record::Sample { machine, stratum, row, frame } => {
+                let machine = inner.machine(machine)?;
+                let rows = machine.sample_rows;
+                let new = || Sampled { features: Rows::new(rows), frames: Rows::new(rows) };
+                let sampled = machine.samples.entry(stratum).or_insert_with(new);
+                sampled.frames.push(FrameRow { row: row.row, frame: storable_frame(frame) });
+                sampled.features.push(row);
+            }
             Record::Event(event) => inner.events.push(storable_event(event)),
             Record::Value(row) => inner.history.push(storable_value(row)),
             Record::Put { key, value } => {
@@ -144,6 +161,23 @@ impl Store for MemoryStore {
     fn frames(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<(u64, Frame)>, StoreError> {
         let rows = self.inner.lock().machine(machine)?.frames.select(&time, limit);
         Ok(rows.into_iter().map(|row| (row.row, Arc::unwrap_or_clone(row.frame))).collect())
+    }
+
+    fn visit_samples(
+        &self,
+        machine: u16,
+        stratum: u16,
+        time: Range<Timestamp>,
+        visit: &mut dyn FnMut(FeatureRow) -> bool,
+    ) -> Result<(), StoreError> {
+        let rows = self.inner.lock().machine(machine)?.samples.get(&stratum).map(|s| s.features.select(&time, usize::MAX));
+        rows.into_iter().flatten().all(visit);
+        Ok(())
+    }
+
+    fn sample_frames(&self, machine: u16, stratum: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<(u64, Frame)>, StoreError> {
+        let rows = self.inner.lock().machine(machine)?.samples.get(&stratum).map(|s| s.frames.select(&time, limit));
+        Ok(rows.into_iter().flatten().map(|row| (row.row, Arc::unwrap_or_clone(row.frame))).collect())
     }
 
     fn events(&self, time: Range<Timestamp>, limit: usize) -> Result<Vec<Event>, StoreError> {

@@ -101,6 +101,14 @@ pub enum Record {
         machine: u16,
         row: HistoryRow,
     },
+    /// A row that a sample keeps, once more, with its frame; in a ring for its stratum alone. Nothing where the machine has no such
+    /// stratum.
+    Sample {
+        machine: u16,
+        stratum: u16,
+        row: FeatureRow,
+        frame: Arc<Frame>,
+    },
     /// Texts that come from outside (notes, parameter values) are kept up to 900 bytes.
     Event(Event),
     /// A change of a variable with history. Texts are kept up to 255 bytes.
@@ -135,6 +143,8 @@ pub enum Ring {
     Frames(u16),
     Features(u16),
     History(u16),
+    /// All samples of a machine together.
+    Samples(u16),
     Events,
     Values,
 }
@@ -173,6 +183,16 @@ pub trait Store: Send + Sync {
     fn visit_features(&self, machine: u16, time: Range<Timestamp>, visit: &mut dyn FnMut(FeatureRow) -> bool) -> Result<(), StoreError>;
     fn history(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<HistoryRow>, StoreError>;
     fn frames(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<(u64, Frame)>, StoreError>;
+    /// As [`Self::visit_features`], of one stratum of a machine's samples; none where there is no such stratum.
+    fn visit_samples(
+        &self,
+        machine: u16,
+        stratum: u16,
+        time: Range<Timestamp>,
+        visit: &mut dyn FnMut(FeatureRow) -> bool,
+    ) -> Result<(), StoreError>;
+    /// As [`Self::frames`], of one stratum of a machine's samples.
+    fn sample_frames(&self, machine: u16, stratum: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<(u64, Frame)>, StoreError>;
     fn events(&self, time: Range<Timestamp>, limit: usize) -> Result<Vec<Event>, StoreError>;
 
     /// What one variable was in a time range: the `limit` values at one end of it, oldest first. Values of the same time stay in the
@@ -184,7 +204,7 @@ pub trait Store: Send + Sync {
     /// Keys that start with `prefix`, of small and large values, ascending.
     fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
 
-    /// The extent of every ring: frames, features and history of each machine, then events and values.
+    /// The extent of every ring: frames, features, history and samples (where they are taken) of each machine, then events and values.
     fn info(&self) -> Result<Vec<RingInfo>, StoreError>;
 }
 

@@ -46,6 +46,8 @@ pub struct MachineLayout {
     pub frames: u32,
     /// The same for features and models.
     pub features: u32,
+    /// Strata of its samples, and rows of each that are kept; no strata where none are taken.
+    pub samples: (u16, u32),
 }
 
 impl MachineLayout {
@@ -56,6 +58,7 @@ impl MachineLayout {
             name: Arc::clone(&machine.name),
             frames: fingerprint(signals.chain(machine.settings.iter().map(|s| &s.name)).chain(machine.labels().map(|l| &l.name))),
             features: fingerprint(features.chain(machine.models.iter().map(|m| &m.name))),
+            samples: machine.buffers.samples.as_ref().map_or((0, 0), |s| (machine.regime_slots, s.rows)),
         }
     }
 }
@@ -142,6 +145,14 @@ struct Machine {
     frames: Mutex<RingOf<FrameRow>>,
     features: Mutex<RingOf<FeatureRow>>,
     history: Mutex<RingOf<HistoryRow>>,
+    /// By stratum.
+    samples: Vec<Sampled>,
+}
+
+/// Rings of one stratum of samples.
+struct Sampled {
+    features: Mutex<RingOf<FeatureRow>>,
+    frames: Mutex<RingOf<FrameRow>>,
 }
 
 /// [`Store`] in a directory, by sled.
@@ -289,9 +300,24 @@ impl SledStore {
             machine.frames.lock().settle(&self.disk);
             machine.features.lock().settle(&self.disk);
             machine.history.lock().settle(&self.disk);
+            for sampled in &machine.samples {
+                sampled.features.lock().settle(&self.disk);
+                sampled.frames.lock().settle(&self.disk);
+            }
         }
         self.events.lock().settle(&self.disk);
         self.values.lock().settle(&self.disk);
+    }
+
+    fn sampled(&self, machine: u16, stratum: u16) -> Result<Option<&Sampled>, StoreError> {
+        Ok(self.machine(machine)?.samples.get(usize::from(stratum)))
+    }
+
+    fn sample(&self, machine: u16, stratum: u16, row: FeatureRow, frame: Arc<Frame>) -> Result<(), StoreError> {
+        let Some(sampled) = self.sampled(machine, stratum)? else { return Ok(()) };
+        // The frame first: a row of features without one is known, the other way round it would be nobody's.
+        sampled.frames.lock().push(&self.disk, FrameRow { row: row.row, frame: storable_frame(frame) })?;
+        sampled.features.lock().push(&self.disk, row)
     }
 
     fn put(&self, key: &str, value: Vec<u8>) -> Result<(), StoreError> {
@@ -322,6 +348,7 @@ impl Store for SledStore {
             }
             Record::Features { machine, row } => self.machine(machine)?.features.lock().push(&self.disk, row),
             Record::History { machine, row } => self.machine(machine)?.history.lock().push(&self.disk, row),
+            Record::Sample { machine, stratum, row, frame } => self.sample(machine, stratum, row, frame),
             Record::Event(event) => self.events.lock().push(&self.disk, storable_event(event)),
             Record::Value(row) => self.values.lock().push(&self.disk, storable_value(row)),
             Record::Put { key, value } => self.put(&key, value),
@@ -360,6 +387,23 @@ impl Store for SledStore {
 
     fn frames(&self, machine: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<(u64, Frame)>, StoreError> {
         let rows = self.rows(&self.machine(machine)?.frames, &time, limit)?;
+        Ok(rows.into_iter().map(|row| (row.row, Arc::unwrap_or_clone(row.frame))).collect())
+    }
+
+    fn visit_samples(
+        &self,
+        machine: u16,
+        stratum: u16,
+        time: Range<Timestamp>,
+        visit: &mut dyn FnMut(FeatureRow) -> bool,
+    ) -> Result<(), StoreError> {
+        let Some(sampled) = self.sampled(machine, stratum)? else { return Ok(()) };
+        self.visit(&sampled.features, &time, visit)
+    }
+
+    fn sample_frames(&self, machine: u16, stratum: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<(u64, Frame)>, StoreError> {
+        let Some(sampled) = self.sampled(machine, stratum)? else { return Ok(Vec::new()) };
+        let rows = self.rows(&sampled.frames, &time, limit)?;
         Ok(rows.into_iter().map(|row| (row.row, Arc::unwrap_or_clone(row.frame))).collect())
     }
 
@@ -404,6 +448,7 @@ impl Store for SledStore {
             out.push(info(Ring::Frames(i), &machine.frames));
             out.push(info(Ring::Features(i), &machine.features));
             out.push(info(Ring::History(i), &machine.history));
+            out.extend(all_samples(i, &machine.samples));
         }
         out.push(info(Ring::Events, &self.events));
         out.push(info(Ring::Values, &self.values));
@@ -415,6 +460,20 @@ fn info<R: BlockRow>(ring: Ring, of: &Mutex<RingOf<R>>) -> RingInfo {
     let of = of.lock();
     let extent = of.extent();
     RingInfo { ring, rows: extent.rows, capacity: of.capacity(), oldest: extent.oldest, newest: extent.newest, bytes: extent.bytes }
+}
+
+/// All strata together; `None` where there are none. The bytes are of features and frames.
+fn all_samples(machine: u16, samples: &[Sampled]) -> Option<RingInfo> {
+    let ring = Ring::Samples(machine);
+    let strata = samples.iter().map(|s| (info(ring, &s.features), info(ring, &s.frames).bytes));
+    strata.map(|(features, frames)| RingInfo { bytes: features.bytes + frames, ..features }).reduce(|all, one| RingInfo {
+        ring,
+        rows: all.rows + one.rows,
+        capacity: all.capacity + one.capacity,
+        oldest: all.oldest.into_iter().chain(one.oldest).min(),
+        newest: all.newest.into_iter().chain(one.newest).max(),
+        bytes: all.bytes + one.bytes,
+    })
 }
 
 fn value_key(key: &str) -> Vec<u8> {
@@ -439,7 +498,18 @@ impl Contents {
         let mut machines = Vec::with_capacity(layouts.len());
         for layout in layouts {
             let [frames, features, history] = ["frames", "features", "history"].map(|kind| format!("{kind}/{}", layout.name));
+            let (strata, rows) = layout.samples;
+            let mut samples = Vec::with_capacity(usize::from(strata));
+            for stratum in 0..strata {
+                let [of_features, of_frames] = ["samples", "sample-frames"].map(|kind| format!("{kind}/{}/{stratum}", layout.name));
+                samples.push(Sampled {
+                    features: load_ring(&disk, &of_features, layout.features, rows, &mut report)?,
+                    frames: load_ring(&disk, &of_frames, layout.frames, rows, &mut report)?,
+                });
+                known.extend([of_features, of_frames]);
+            }
             machines.push(Machine {
+                samples,
                 frames: load_ring(&disk, &frames, layout.frames, config.frame_rows, &mut report)?,
                 features: load_ring(&disk, &features, layout.features, config.feature_rows, &mut report)?,
                 history: load_ring(&disk, &history, 0, config.history_rows, &mut report)?,

@@ -7,7 +7,7 @@ use crate::config::raw::{Kind, RawLabel, RawMachine, RawModel, RawPerformance};
 use crate::config::read::Notes;
 use crate::config::{
     BufferConfig, Comparison, Condition, Conditioning, FeatureConfig, FrameClock, MAX_CONTINUOUS, MachineConfig, ModelConfig, ModelKind,
-    PerformanceConfig, SettingConfig, Shape, SignalConfig, SourceConfig, StoreConfig,
+    PerformanceConfig, SampleConfig, SettingConfig, Shape, SignalConfig, SourceConfig, StoreConfig,
 };
 
 const MOST_CLASSES: usize = 100;
@@ -288,6 +288,11 @@ fn buffers(raw: &mut RawMachine, machine: &str, store: &StoreConfig, notes: &mut
         export_format: raw.export_format.unwrap_or_default(),
         auto_export: raw.auto_export.unwrap_or(true),
         collect_outside: raw.collect_outside.unwrap_or(false),
+        samples: raw.sample_every.map(|_| SampleConfig {
+            every: notes.span_within(&join(&path, "sample_every"), raw.sample_every, bounds::SAMPLE_EVERY),
+            rows: notes.within(&join(&path, "sample_rows"), raw.sample_rows, bounds::SAMPLE_ROWS),
+            export: notes.span_within(&join(&path, "sample_export"), raw.sample_export, bounds::SAMPLE_EXPORT),
+        }),
     }
 }
 

@@ -9,12 +9,16 @@
 //! Rows outside the envelope have buffers of their own, one for each combination of settings: from its first settled row until there are
 //! enough, however often the machine leaves it meanwhile, or until it is learned. They take slots from the last one on, [`OUTSIDE_SLOTS`] at
 //! most, and give way to a drift that finds no other.
+//!
+//! Samples of all regimes are Ready at once, from the last free slot on. Once they are exported, the next ones take their slot, and a drift
+//! that finds no other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::sampling::Sampled;
 use crate::config::{BufferConfig, MachineConfig};
 use crate::types::{BufferReason, BufferReport, BufferState, DriftStatus, ExportReport, Timestamp};
 
@@ -25,6 +29,8 @@ pub const SLOTS: usize = 4;
 const OUTSIDE_SLOTS: usize = 2;
 /// Stands for the regime where there is none.
 const OUTSIDE: u16 = u16::MAX;
+/// Stands for the regimes of a buffer of samples.
+const ALL: u16 = u16::MAX - 1;
 /// Stretches of rows that a buffer of rows outside the envelope remembers; then it is ready.
 const MOST_STRETCHES: usize = 500;
 
@@ -129,6 +135,11 @@ impl Slot {
             newest: Timestamp::EPOCH,
             extra: SlotExtra::default(),
         }
+    }
+
+    /// The file is there: nothing is lost without the slot.
+    fn is_exported_sample(&self) -> bool {
+        self.reason == BufferReason::Scheduled && matches!(self.state, BufferState::Exported | BufferState::Acknowledged)
     }
 
     fn is_outside(&self) -> bool {
@@ -269,12 +280,45 @@ impl Buffers {
         }
     }
 
-    /// Frees the slot of rows outside the envelope that has the fewest, while it collects.
+    /// Frees the slot of samples that were exported; else that of rows outside the envelope that has the fewest, while it collects.
     fn give_way(&mut self, changes: &mut Vec<Change>) -> Option<usize> {
         let collects = |s: &Slot| s.is_outside() && s.state == BufferState::Collecting;
-        let k = (0..self.slots.len()).filter(|k| collects(&self.slots[*k])).min_by_key(|k| self.slots[*k].rows)?;
+        let outside = || (0..self.slots.len()).filter(|k| collects(&self.slots[*k])).min_by_key(|k| self.slots[*k].rows);
+        let k = self.slots.iter().position(Slot::is_exported_sample).or_else(outside)?;
         self.end(k, changes);
         Some(k)
+    }
+
+    /// Samples of all regimes are a dataset now; false where another one is not exported yet, or no slot is free.
+    pub fn start_sampled(&mut self, row: u64, time: Timestamp, sampled: &Sampled, changes: &mut Vec<Change>) -> bool {
+        if self.holds_samples() {
+            return false;
+        }
+        if let Some(k) = self.slots.iter().position(Slot::is_exported_sample) {
+            self.end(k, changes);
+        }
+        let Some(k) = self.slots.iter().rposition(|s| s.state == BufferState::Idle) else { return false };
+        let reason = BufferReason::Scheduled;
+        self.slots[k] = Slot {
+            state: BufferState::Ready,
+            reason,
+            dataset_id: format!("{}-{reason}-{row}", self.machine).into(),
+            regime: ALL,
+            regime_key: "".into(),
+            rows: sampled.rows,
+            since: time,
+            oldest: sampled.oldest,
+            newest: sampled.newest,
+            extra: SlotExtra { target_rows: sampled.rows, ..SlotExtra::default() },
+        };
+        changes.push(self.change(k));
+        true
+    }
+
+    /// Whether samples wait for their export.
+    pub fn holds_samples(&self) -> bool {
+        let waits = |s: &Slot| matches!(s.state, BufferState::Ready | BufferState::Exporting);
+        self.slots.iter().any(|s| s.reason == BufferReason::Scheduled && waits(s))
     }
 
     /// What is told of is what ends: the slot itself is empty again.
@@ -460,166 +504,4 @@ impl Buffers {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use DriftStatus::{Drift, OK, Warning};
-
-    fn buffers(target_rows: u32, enough: u32) -> Buffers {
-        Buffers {
-            machine: "M".into(),
-            target_rows,
-            rows_before: 2,
-            enough,
-            slots: vec![Slot::idle(); SLOTS],
-            recent: vec![VecDeque::new(); 2],
-        }
-    }
-
-    /// States of B01 after each row of regime 0.
-    fn run(b: &mut Buffers, statuses: &[DriftStatus]) -> Vec<BufferState> {
-        let key: Arc<str> = "V=164".into();
-        let mut changes = vec![];
-        let each = statuses.iter().enumerate().map(|(i, status)| {
-            let time = Timestamp::from_nanos(i as i64);
-            let row = BufferRow { row: i as u64, time, regime: 0, regime_key: &key, status: *status, reason: BufferReason::DataDrift };
-            b.step(&row, &mut changes);
-            b.slots[0].state
-        });
-        each.collect()
-    }
-
-    #[test]
-    fn collects_from_before_the_warning_and_is_ready_at_the_drift() {
-        let mut b = buffers(100, 5);
-        let states = run(&mut b, &[OK, OK, OK, Warning, Warning, Drift, Drift]);
-        assert_eq!(states[3], BufferState::Collecting);
-        assert_eq!(states[5], BufferState::Ready);
-        let report = &b.reports()[0];
-        assert_eq!((report.rows, report.oldest), (5, Timestamp::from_nanos(1)), "two rows from before");
-        assert_eq!(&*report.dataset_id, "M-R01-DataDrift-3");
-        assert!(b.release(0) && !b.release(0));
-    }
-
-    #[test]
-    fn what_was_asked_for_is_collected_to_its_target_without_any_warning() {
-        let mut b = buffers(100, 2);
-        let key: Arc<str> = "V=164".into();
-        let order = Order { row: 7, time: Timestamp::EPOCH, regime: 0, regime_key: &key, target_rows: 3 };
-        assert!(b.start_asked(0, &order) && !b.start_asked(0, &order), "taken");
-        assert!(!b.acknowledge(0, &"eva".into()), "nothing to fetch yet");
-        let states = run(&mut b, &[OK, Drift, OK, OK]);
-        assert_eq!(states, [BufferState::Collecting, BufferState::Collecting, BufferState::Ready, BufferState::Ready]);
-        assert_eq!((b.slots[0].oldest, b.slots[0].newest), (Timestamp::EPOCH, Timestamp::from_nanos(2)));
-        assert_eq!((b.reports()[0].rows, b.reports()[0].target_rows), (3, 3));
-        assert!(b.acknowledge(0, &"eva".into()) && !b.acknowledge(0, &"eva".into()));
-        assert_eq!(&*b.reports()[0].acknowledged_by, "eva");
-        let (kept, extras) = (b.clone(), b.extras());
-        let mut again = buffers(100, 2);
-        again.restore(&serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap());
-        again.restore_extras(&extras);
-        assert_eq!(again.reports(), b.reports());
-        assert!(b.release(0) && b.start_asked(0, &order) && b.release(0), "what was asked for can be called off");
-        // A warning has a buffer of its own beside it.
-        assert!(b.start_asked(1, &order));
-        run(&mut b, &[Warning, Warning]);
-        let rows: Vec<_> = b.reports().iter().map(|r| (r.state, r.reason, r.rows)).collect();
-        assert_eq!(rows[0], (BufferState::Collecting, BufferReason::DataDrift, 4));
-        assert_eq!(rows[1], (BufferState::Collecting, BufferReason::OperatorRequest, 2));
-    }
-
-    #[test]
-    fn a_fading_warning_lets_go_and_a_ready_buffer_is_frozen() {
-        assert_eq!(run(&mut buffers(100, 5), &[Warning, Warning, OK])[2], BufferState::Idle);
-        let mut b = buffers(4, 4);
-        let states = run(&mut b, &[Warning, Warning, Warning, Warning, Warning, OK, Warning]);
-        assert_eq!(states[3..], vec![BufferState::Ready; 4][..]);
-        assert_eq!(b.reports()[0].rows, 4);
-    }
-
-    #[test]
-    fn an_export_goes_on_or_back() {
-        let mut b = buffers(2, 2);
-        assert!(!b.start_export(0), "nothing to write");
-        assert_eq!(b.unexported().count(), 0);
-        run(&mut b, &[Warning, Warning]);
-        let id = b.reports()[0].dataset_id.clone();
-        assert_eq!(b.unexported().collect::<Vec<_>>(), [(0, id.clone())]);
-        let states = |b: &Buffers| (b.slots[0].state, b.reports()[0].trouble.to_string());
-        assert!(b.start_export(0) && !b.start_export(0) && !b.release(0) && !b.acknowledge(0, &"eva".into()));
-        assert!(b.end_export(0, &id, Err("disk full".into())));
-        assert_eq!(states(&b), (BufferState::Ready, "disk full".into()), "nothing is lost");
-        assert_eq!(b.unexported().count(), 1, "to be tried again");
-        assert!(b.start_export(0));
-        let export = ExportReport { file: "f".into(), rows: 2, ..ExportReport::default() };
-        assert!(b.end_export(0, &id, Ok(export)));
-        assert_eq!(states(&b), (BufferState::Exported, String::new()));
-        assert_eq!(b.unexported().count(), 0, "once is enough");
-        // Again, and the gateway ends meanwhile.
-        assert!(b.start_export(0));
-        b.forget_exports();
-        assert_eq!(b.slots[0].state, BufferState::Exported);
-        assert!(b.acknowledge(0, &"eva".into()) && b.release(0));
-        assert!(!b.end_export(0, &id, Ok(ExportReport::default())), "another data set");
-        assert_eq!(b.reports()[0].export, None);
-    }
-
-    /// Rows (number, key) outside; states, keys and rows of all slots after them.
-    fn outside(b: &mut Buffers, rows: impl IntoIterator<Item = (u64, &'static str)>) -> Vec<(BufferState, String, u32)> {
-        let mut changes = vec![];
-        for (row, key) in rows {
-            b.step_outside(row, Timestamp::from_nanos(row as i64), &key.into(), &mut changes);
-        }
-        b.reports().iter().map(|r| (r.state, r.regime_key.to_string(), r.rows)).collect()
-    }
-
-    #[test]
-    fn what_was_never_trained_is_collected_over_all_its_visits() {
-        let mut b = buffers(5, 3);
-        let slots = outside(&mut b, (10..13).map(|r| (r, "V=289")).chain([(20, "V=350"), (30, "V=289")]));
-        assert_eq!(slots[3], (BufferState::Collecting, "V=289".into(), 4), "from the last slot on");
-        assert_eq!(slots[2], (BufferState::Collecting, "V=350".into(), 1));
-        assert_eq!(slots[..2], vec![(BufferState::Idle, String::new(), 0); 2]);
-        assert_eq!(outside(&mut b, [(40, "V=400")])[2], (BufferState::Collecting, "V=400".into(), 1), "one row of 350 V was passing");
-        assert_eq!(outside(&mut b, [(41, "V=289"), (42, "V=289")])[3], (BufferState::Ready, "V=289".into(), 5), "frozen");
-        assert_eq!(b.stretches(3), [(10, 12), (30, 30), (41, 41)]);
-        let reports = b.reports();
-        assert_eq!((reports[3].reason, &*reports[3].dataset_id), (BufferReason::OutOfEnvelope, "M-OutOfEnvelope-10"));
-        assert_eq!((reports[3].oldest, reports[3].newest), (Timestamp::from_nanos(10), Timestamp::from_nanos(41)));
-        // A drift takes a free slot, and then that of one that still collects.
-        let order = Order { row: 7, time: Timestamp::EPOCH, regime: 1, regime_key: &"V".into(), target_rows: 3 };
-        assert!(b.start_asked(0, &order) && b.start_asked(1, &order));
-        run(&mut b, &[Warning]);
-        let reasons: Vec<_> = b.reports().iter().map(|r| r.reason).collect();
-        assert_eq!(reasons[2..], [BufferReason::DataDrift, BufferReason::OutOfEnvelope]);
-    }
-
-    #[test]
-    fn what_is_learned_is_not_outside_any_more() {
-        let mut b = buffers(50, 3);
-        outside(&mut b, [(1, "V=289"), (2, "V=350")]);
-        b.close_foreign(|key| (key == "V=289").then_some(1));
-        let states: Vec<_> = b.reports().iter().map(|r| r.state).collect();
-        assert_eq!(states[2..], [BufferState::Collecting, BufferState::Ready]);
-        let kept = serde_json::to_string(&b).unwrap();
-        let mut again = buffers(50, 3);
-        again.restore(&serde_json::from_str(&kept).unwrap());
-        again.restore_extras(&b.extras());
-        again.restore_stretches(b.all_stretches());
-        assert_eq!((again.reports(), again.stretches(2)), (b.reports(), &[(2, 2)][..]));
-        assert_eq!(outside(&mut again, [(3, "V=350")])[2].2, 2, "it goes on after a restart");
-    }
-
-    #[test]
-    fn two_regimes_do_not_share_a_slot() {
-        let mut b = buffers(100, 50);
-        let key: Arc<str> = "V".into();
-        let mut changes = vec![];
-        for regime in [0, 1, 0] {
-            let time = Timestamp::EPOCH;
-            let row = BufferRow { row: 1, time, regime, regime_key: &key, status: Warning, reason: BufferReason::DataDrift };
-            b.step(&row, &mut changes);
-        }
-        assert_eq!(changes.len(), 2);
-        assert_eq!((b.slots[0].regime, b.slots[1].regime), (0, 1));
-    }
-}
+mod tests;

@@ -480,3 +480,32 @@ fn rows_outside_the_envelope_are_collected_until_they_are_learned() {
     bench.rows(30, 350.0, 0.0);
     assert_eq!(bench.core.verdict().buffers[3].state, BufferState::Idle, "not unless it is asked for");
 }
+
+/// A row of each regime every 20 s, two of each at most, a dataset every 5 minutes: whatever the status, over restarts.
+#[test]
+fn samples_of_all_regimes_become_a_dataset_at_an_interval() {
+    let mut bench = Bench::of(&format!("{CONFIG}[machines.buffers]\nsample_every = \"20s\"\nsample_rows = 10\nsample_export = \"5min\"\n"));
+    let strata = |bench: &Bench| bench.core.strata().iter().map(|s| (s.key.to_string(), s.rows)).collect::<Vec<_>>();
+    assert_eq!(strata(&bench), [("V=164".into(), 8)], "150 judged rows");
+    bench.rows(1, 289.0, 0.0);
+    bench.restart();
+    bench.rows(139, 164.0, 0.0);
+    let last = |bench: &Bench| {
+        let report = &bench.core.verdict().buffers[3];
+        (report.state, report.reason, report.rows, report.dataset_id.to_string())
+    };
+    assert_eq!(last(&bench).0, BufferState::Idle);
+    bench.rows(30, 164.0, 3.0);
+    assert_eq!(strata(&bench), [("V=164".into(), 10), ("V=289".into(), 1)], "the rare one is kept");
+    assert_eq!(last(&bench), (BufferState::Ready, BufferReason::Scheduled, 11, "M-Scheduled-901".into()));
+    let before = bench.core.strata().to_vec();
+    bench.rows(50, 164.0, 0.0);
+    assert_eq!(bench.core.strata(), before, "as it is until it is exported");
+    let told = bench.told.iter().filter(|e| matches!(e, EventKind::Buffer { reason: BufferReason::Scheduled, .. })).count();
+    assert_eq!(told, 1);
+    assert!(bench.core.start_export(Some(3), "").is_ok());
+    bench.core.end_export(3, "M-Scheduled-901", Ok(crate::types::ExportReport::default()));
+    bench.rows(300, 164.0, 0.0);
+    assert_eq!(last(&bench).0, BufferState::Ready);
+    assert_ne!(last(&bench).3, "M-Scheduled-901");
+}

@@ -15,6 +15,7 @@ use super::MachineCore;
 use super::buffers::{Order, SlotExtra};
 use super::labelling::Episode;
 use super::learn::LearnOrder;
+use super::sampling::Sampler;
 use crate::bundle::{Bundle, ChangeKind, Stamp};
 use crate::drift::Baseline;
 use crate::types::{
@@ -47,6 +48,8 @@ pub struct Orders {
     /// What each buffer has collected outside the envelope.
     #[serde(default)]
     stretches: Vec<Vec<(u64, u64)>>,
+    #[serde(default)]
+    sampler: Sampler,
 }
 
 /// What a command has come to.
@@ -492,6 +495,7 @@ impl MachineCore {
             spent: self.labelling.spent(),
             faults: self.labelling.faults(),
             stretches: self.buffers.all_stretches(),
+            sampler: self.sampler.clone(),
         };
         (orders != Orders::default()).then_some(orders)
     }
@@ -509,6 +513,7 @@ impl MachineCore {
         }
         self.buffers.restore_extras(&orders.slots);
         self.buffers.restore_stretches(orders.stretches);
+        self.sampler = orders.sampler;
         self.labels = orders.labels;
         self.labelling.restore(orders.spent, orders.faults);
     }

@@ -24,6 +24,7 @@ impl MachineCore {
         next.verdict.checks = checks::reports(&self.config);
         next.tracker = self.tracker.clone();
         next.buffers = self.buffers.clone();
+        next.sampler = self.sampler.clone();
         next.buffers.close_foreign(|key| next.bundle.as_ref().and_then(|b| b.slot_of(key)));
         next.verdict.buffers = next.buffers.reports();
         (next.suspended, next.suspended_until) = (self.suspended, self.suspended_until);

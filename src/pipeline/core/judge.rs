@@ -11,6 +11,7 @@ use crate::types::{BufferReason, DriftStatus, EventKind, NotEvaluated, RegimeSta
 
 impl MachineCore {
     pub(super) fn judge_row(&mut self) {
+        self.sampled = None;
         let slot = match (&self.now.place, self.now.not_evaluated) {
             (Place::Known { slot, .. }, None) => Some(*slot),
             _ => None,
@@ -34,6 +35,7 @@ impl MachineCore {
         self.report_machine();
         if let (Some(slot), None) = (slot, self.now.not_evaluated) {
             self.collect(slot);
+            self.sample();
         } else if self.now.not_evaluated == Some(NotEvaluated::OutsideEnvelope) && self.config.buffers.collect_outside {
             self.collect_outside();
         }
@@ -163,6 +165,25 @@ impl MachineCore {
     fn collect_outside(&mut self) {
         let (key, mut changes) = (self.verdict.regime.key.clone(), Vec::new());
         self.buffers.step_outside(self.now.row, self.now.time, &key, &mut changes);
+        self.tell_of_buffers(changes);
+    }
+
+    /// Now and then a row of each regime, whatever its status; and now and then all of them as a dataset.
+    fn sample(&mut self) {
+        let Some(config) = &self.config.buffers.samples else { return };
+        if self.buffers.holds_samples() {
+            return;
+        }
+        let (row, time) = (self.now.row, self.now.time);
+        self.sampled = self.sampler.step(&self.verdict.regime.key, time, config, self.config.regime_slots);
+        if !self.sampler.is_due(time) {
+            return;
+        }
+        let Some(sampled) = self.sampler.sampled() else { return };
+        let mut changes = Vec::new();
+        if self.buffers.start_sampled(row, time, &sampled, &mut changes) {
+            self.sampler.made(time, config);
+        }
         self.tell_of_buffers(changes);
     }
 

@@ -20,6 +20,7 @@ mod learn;
 mod performance;
 mod recent;
 mod report;
+mod sampling;
 mod sensors;
 
 use std::sync::Arc;
@@ -42,6 +43,8 @@ use learn::Learning;
 use performance::ModelPerformance;
 use recent::Recent;
 pub use recent::{RecentRows, Snapshot};
+use sampling::Sampler;
+pub use sampling::Stratum;
 
 /// Owner of all state of one machine (or of one unit of a replay).
 pub struct MachineCore {
@@ -62,6 +65,9 @@ pub struct MachineCore {
     data: Monitor,
     models: Vec<ModelState>,
     buffers: Buffers,
+    sampler: Sampler,
+    /// The stratum of samples that the present row belongs to.
+    sampled: Option<u16>,
     recent: Recent,
     checks: Checks,
     /// Rows and visits of each regime slot.
@@ -134,6 +140,8 @@ pub struct Step<'a> {
     pub verdict: &'a Verdict,
     /// In the order in which they happened; empty on most rows.
     pub events: &'a [Event],
+    /// The stratum of samples that keeps this row, too.
+    pub sampled: Option<u16>,
     /// A bundle that was learned at this row, and is active from now on.
     pub learned: Option<Arc<Bundle>>,
 }
@@ -190,6 +198,8 @@ impl MachineCore {
             data: Monitor::new(MonitorParams::new(&config.data_drift, config.baseline_rows, width, None), width, slots),
             models: models.collect(),
             buffers: Buffers::new(&config),
+            sampler: Sampler::default(),
+            sampled: None,
             recent: Recent::new(&config),
             checks: Checks::new(&config),
             visits: vec![Visits::default(); slots],
@@ -324,7 +334,7 @@ impl MachineCore {
     pub fn judge(&mut self) -> Step<'_> {
         let learned = self.learn().or_else(|| self.learn_regime());
         self.judge_row();
-        Step { verdict: &self.verdict, events: &self.events, learned }
+        Step { verdict: &self.verdict, events: &self.events, sampled: self.sampled, learned }
     }
 
     /// The present row as one to learn from; `None` where the machine is not producing, in a transient, or a setting or all
@@ -471,6 +481,11 @@ impl MachineCore {
     /// First and last rows of what a buffer slot has collected outside the envelope; empty where it is of a regime.
     pub fn buffer_stretches(&self, slot: usize) -> Vec<(u64, u64)> {
         self.buffers.stretches(slot).to_vec()
+    }
+
+    /// What was sampled, a stratum each, in the order of the store's.
+    pub fn strata(&self) -> &[Stratum] {
+        self.sampler.strata()
     }
 
     /// Rows learned so far and rows wanted, while learning.

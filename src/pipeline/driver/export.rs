@@ -10,7 +10,7 @@ use super::{Running, wall_clock};
 use crate::dataset::{Export, FOLDER, Format, Order, Rows};
 use crate::pipeline::exports::{Ended, Started};
 use crate::server::{CommandRequest, NodeUpdate};
-use crate::types::{Answer, BufferReport, Command, ExportReport, Quality, Refusal, Scalar, Timestamp, Via};
+use crate::types::{Answer, BufferReason, BufferReport, Command, ExportReport, Quality, Refusal, Scalar, Timestamp, Via};
 
 /// Clients' times are in steps of 100 ns: the row of the last one is meant.
 const TICK: Duration = Duration::from_nanos(99);
@@ -85,7 +85,13 @@ impl Running {
         let regime = core.buffer(slot).map_or(0, |(_, _, regime)| regime);
         let (key, stretches) = (report.regime_key.clone(), core.buffer_stretches(slot));
         let inside = stretches.is_empty();
-        let rows = if inside { Rows::Regime { slot: regime, key } } else { Rows::Outside { key, stretches } };
+        let rows = match inside {
+            _ if report.reason == BufferReason::Scheduled => {
+                Rows::Samples { strata: core.strata().iter().map(|s| (s.key.clone(), s.since)).collect() }
+            }
+            true => Rows::Regime { slot: regime, key },
+            false => Rows::Outside { key, stretches },
+        };
         let revision = core.verdict().regimes.get(usize::from(regime)).map_or(0, |r| r.revision);
         let given = |time: Timestamp| Some(time).filter(|t| *t > Timestamp::EPOCH);
         let from = given(span.0).map_or(report.oldest, |from| from.max(report.oldest));
@@ -103,7 +109,7 @@ impl Running {
             thresholds: core.verdict().models.iter().map(|m| m.threshold).collect(),
             bundle: self.beside.bundle_hash.clone(),
             trained: core.bundle().cloned(),
-            reference: if inside { core.reference_id(regime, revision) } else { String::new() },
+            reference: if inside && report.reason != BufferReason::Scheduled { core.reference_id(regime, revision) } else { String::new() },
             user: user.clone(),
             asked: wall_clock(),
         }

@@ -11,7 +11,7 @@ const MADE: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
 fn open(dir: &Path) -> SledStore {
     let config = StoreConfig { frame_rows: 9, feature_rows: 1_000, history_rows: 9, event_rows: 9, value_rows: 9, disk_reserve: 0 };
-    SledStore::open(dir, &config, &[MachineLayout { name: "A".into(), frames: 1, features: 2 }]).unwrap().0
+    SledStore::open(dir, &config, &[MachineLayout { name: "A".into(), frames: 1, features: 2, samples: (2, 3) }]).unwrap().0
 }
 
 /// 500 rows, a tuned parameter, a large value that was replaced once.

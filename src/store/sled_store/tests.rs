@@ -18,7 +18,7 @@ fn config(rows: u32) -> StoreConfig {
 }
 
 fn layout(name: &str) -> MachineLayout {
-    MachineLayout { name: name.into(), frames: 1, features: 2 }
+    MachineLayout { name: name.into(), frames: 1, features: 2, samples: (2, 3) }
 }
 
 fn open_all(dir: &Path, rows: u32, names: &[&str]) -> (SledStore, OpenReport) {
@@ -89,7 +89,45 @@ fn rows_come_back_in_order() {
     assert_eq!((features.rows, features.capacity), (350, 1_000));
     assert_eq!(features.oldest, Some(Timestamp::from_nanos(1_000)));
     assert_eq!(features.newest, Some(Timestamp::from_nanos(350_000)));
-    assert_eq!(info.len(), 8);
+    assert_eq!(info.len(), 10);
+}
+
+#[test]
+fn a_common_stratum_of_samples_pushes_no_rare_one_out() {
+    let dir = TempDir::new().unwrap();
+    let sample = |store: &dyn Store, stratum, n| {
+        let frame = Arc::new(Frame { time: row(n, 2).time, channels: vec![Channel::good(Value::Real(n as f64), row(n, 2).time)] });
+        store.apply(Record::Sample { machine: 1, stratum, row: row(n, 2), frame })
+    };
+    let rows = |store: &dyn Store, stratum| {
+        let mut rows = Vec::new();
+        store
+            .visit_samples(1, stratum, ALL, &mut |row| {
+                rows.push(row.row);
+                true
+            })
+            .unwrap();
+        let frames: Vec<u64> = store.sample_frames(1, stratum, ALL, 10).unwrap().iter().map(|(n, _)| *n).collect();
+        assert_eq!(frames, rows);
+        rows
+    };
+    let store = open(dir.path(), 1_000);
+    sample(&store, 1, 1).unwrap();
+    (2..40).for_each(|n| sample(&store, 0, n).unwrap());
+    // There are two strata.
+    sample(&store, 2, 40).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let store = open(dir.path(), 1_000);
+    assert_eq!([0, 1, 2].map(|stratum| rows(&store, stratum)), [vec![37, 38, 39], vec![1], vec![]]);
+    let info = store.info().unwrap().into_iter().find(|i| i.ring == Ring::Samples(1)).unwrap();
+    assert_eq!((info.rows, info.capacity, info.oldest), (4, 6, Some(Timestamp::from_nanos(1_000))));
+    assert!(numbers(&store, 1).is_empty(), "a ring of its own");
+    sample(&store, 1, 41).unwrap();
+    assert_eq!(rows(&store, 1), [1, 41]);
+    let memory = MemoryStore::new(&config(3), 2);
+    (2..40).for_each(|n| sample(&memory, 0, n).unwrap());
+    assert_eq!(rows(&memory, 0), [37, 38, 39]);
 }
 
 #[test]
@@ -417,7 +455,9 @@ proptest! {
             prop_assert_eq!(store.get(key), memory.get(key));
             prop_assert_eq!(store.get_blob(key), memory.get_blob(key));
         }
-        let rows = |store: &dyn Store| store.info().unwrap().into_iter().map(|i| (i.ring, (i.rows, i.capacity))).collect::<HashMap<_, _>>();
+        // Strata come into being in memory as they are needed.
+        let shown = |store: &dyn Store| store.info().unwrap().into_iter().filter(|i| !matches!(i.ring, Ring::Samples(_)));
+        let rows = |store: &dyn Store| shown(store).map(|i| (i.ring, (i.rows, i.capacity))).collect::<HashMap<_, _>>();
         prop_assert_eq!(rows(&store), rows(&memory));
     }
 }

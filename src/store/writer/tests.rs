@@ -63,6 +63,20 @@ impl Store for Fragile {
         self.store.frames(machine, time, limit)
     }
 
+    fn visit_samples(
+        &self,
+        machine: u16,
+        stratum: u16,
+        time: Range<Timestamp>,
+        visit: &mut dyn FnMut(FeatureRow) -> bool,
+    ) -> Result<(), StoreError> {
+        self.store.visit_samples(machine, stratum, time, visit)
+    }
+
+    fn sample_frames(&self, machine: u16, stratum: u16, time: Range<Timestamp>, limit: usize) -> Result<Vec<(u64, Frame)>, StoreError> {
+        self.store.sample_frames(machine, stratum, time, limit)
+    }
+
     fn events(&self, time: Range<Timestamp>, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.store.events(time, limit)
     }

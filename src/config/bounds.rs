@@ -90,7 +90,7 @@ pub(super) const ROWS_BEFORE: Bound<u32> = bound(200, 0, 1_000_000);
 pub(super) const SAMPLE_EVERY: Bound<Duration> = bound(Duration::from_secs(60), MS_100, DAY);
 pub(super) const SAMPLE_ROWS: Bound<u32> = bound(500, 10, 100_000);
 pub(super) const SAMPLE_EXPORT: Bound<Duration> =
-    bound(Duration::from_secs(7 * 86_400), Duration::from_secs(60), Duration::from_secs(365 * 86_400));
+    bound(Duration::from_secs(7 * 86_400), Duration::from_secs(10), Duration::from_secs(365 * 86_400));
 
 pub(super) const MAX_MACHINES: usize = 1_000;
 pub(super) const MAX_CHANNELS: usize = 1_000;

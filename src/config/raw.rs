@@ -563,7 +563,7 @@ section! {
         /// Rows of each combination of settings that samples keep, the last ones: rare ones are not pushed out by common ones; 10 to
         /// 100,000.
         sample_rows: u32 = Default("500");
-        /// Time between two datasets of all samples; 1min to 365d.
+        /// Time between two datasets of all samples; 10s to 365d.
         sample_export: Span = Default(r#""7d""#);
     }
 }

@@ -23,8 +23,16 @@ const FLUSH_EVERY: Duration = Duration::from_millis(300);
 
 fn open(dir: &TempDir) -> SledStore {
     let rows = ROWS as u32;
-    let config =
-        StoreConfig { frame_rows: rows, feature_rows: rows, history_rows: rows, event_rows: rows, value_rows: rows, disk_reserve: 0 };
+    let config = StoreConfig {
+        frame_rows: rows,
+        feature_rows: rows,
+        history_rows: rows,
+        event_rows: rows,
+        value_rows: rows,
+        disk_reserve: 0,
+        max_age: None,
+        machine_bytes: None,
+    };
     let machines: Vec<_> =
         (0..RINGS).map(|i| MachineLayout { name: format!("M{i}").into(), frames: 0, features: 0, samples: (0, 0) }).collect();
     SledStore::open(dir.path(), &config, &machines).expect("a new store").0

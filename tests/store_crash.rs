@@ -32,8 +32,16 @@ const PROBLEM: &str = "problem ";
 const WHOLE: &str = "whole";
 
 fn open(dir: &Path) -> (SledStore, OpenReport) {
-    let config =
-        StoreConfig { frame_rows: 10, feature_rows: CAPACITY, history_rows: 10, event_rows: CAPACITY, value_rows: 10, disk_reserve: 0 };
+    let config = StoreConfig {
+        frame_rows: 10,
+        feature_rows: CAPACITY,
+        history_rows: 10,
+        event_rows: CAPACITY,
+        value_rows: 10,
+        disk_reserve: 0,
+        max_age: None,
+        machine_bytes: None,
+    };
     let machines = ["A", "B"].map(|name| MachineLayout { name: name.into(), frames: 0, features: 0, samples: (0, 0) });
     SledStore::open(dir, &config, &machines).expect("the store opens")
 }

@@ -66,6 +66,10 @@ pub struct StoreConfig {
     pub value_rows: u32,
     /// Free space below which nothing more is stored, in bytes. Default 200 MB.
     pub disk_reserve: u64,
+    /// Age above which rows go; `None`: whatever their age.
+    pub max_age: Option<Duration>,
+    /// Compressed bytes of a machine's frames, features and evaluations above which its oldest rows go; `None`: however many.
+    pub machine_bytes: Option<u64>,
 }
 
 /// How recorded data is read.

@@ -103,6 +103,11 @@ section! {
         /// Changes of variables with history (status, regime, health, ...) kept, all together; 100 to 10,000,000. The history of
         /// signals and settings comes from the frames, that of scores from the features.
         value_rows: u32 = Default("500000");
+        /// Age above which rows go, of all rings; 1h to 3650d. Default: rows go by their number alone.
+        max_age: Span = Example(r#""90d""#);
+        /// Compressed size of frames, features and evaluations above which the oldest of a machine go, in MB; 1 to 1,000,000. Default: rows
+        /// go by their number alone.
+        machine_mb: u32 = Example("500");
         /// Free space on the disk below which nothing more is stored, in MB; 0 to 1,000,000.
         disk_reserve_mb: u32 = Default("200");
     }

@@ -232,7 +232,41 @@ impl<R: BlockRow> Ring<R> {
             rows: rows as u64,
             oldest: visible().map(|b| b.first).chain(open()).min(),
             newest: visible().map(|b| b.last).chain(open()).max(),
-            bytes: (self.blocks.iter().map(|b| b.bytes).sum::<usize>() + self.open_bytes) as u64,
+            bytes: self.bytes(),
+        }
+    }
+
+    /// Compressed bytes of all its blocks.
+    pub fn bytes(&self) -> u64 {
+        (self.blocks.iter().map(|b| b.bytes).sum::<usize>() + self.open_bytes) as u64
+    }
+
+    /// Time of the newest row of the oldest closed block; `None` where there is only the open one.
+    pub fn oldest_block(&self) -> Option<Timestamp> {
+        self.blocks.front().map(|b| b.last)
+    }
+
+    /// Time of its newest row.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.open.last().map(BlockRow::time).or_else(|| self.blocks.back().map(|b| b.last))
+    }
+
+    /// Removes the oldest closed block, from the disk, too.
+    pub fn drop_oldest(&mut self, disk: &Disk) {
+        if let Some(block) = self.blocks.pop_front() {
+            self.closed_rows -= block.rows;
+            self.free.push_back(block.slot);
+            disk.change(self.key(block.slot), None);
+        }
+    }
+
+    /// Removes the oldest closed blocks as long as their rows are all from before. One with rows from after `now`, of a clock that was
+    /// wrong, goes with the one after it.
+    pub fn drop_before(&mut self, disk: &Disk, time: Timestamp, now: Timestamp) {
+        while let Some(k) = self.blocks.iter().position(|b| b.last <= now)
+            && self.blocks[k].last < time
+        {
+            (0..=k).for_each(|_| self.drop_oldest(disk));
         }
     }
 

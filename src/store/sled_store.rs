@@ -16,6 +16,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
@@ -149,6 +150,55 @@ struct Machine {
     samples: Vec<Sampled>,
 }
 
+impl Machine {
+    /// Removes blocks, those with the oldest rows first, until the rest is small enough; samples are not counted.
+    fn drop_beyond(&self, disk: &Disk, most: u64) {
+        let (mut frames, mut features, mut history) = (self.frames.lock(), self.features.lock(), self.history.lock());
+        let mut bytes = [frames.bytes(), features.bytes(), history.bytes()];
+        while bytes.iter().sum::<u64>() > most {
+            let oldest = [frames.oldest_block(), features.oldest_block(), history.oldest_block()];
+            // Only open blocks are left: the newest rows stay.
+            let Some(k) = (0..3).filter(|k| oldest[*k].is_some()).min_by_key(|k| oldest[*k]) else { return };
+            bytes[k] = match k {
+                0 => dropped(&mut frames, disk),
+                1 => dropped(&mut features, disk),
+                _ => dropped(&mut history, disk),
+            };
+        }
+    }
+}
+
+fn dropped<R: BlockRow>(ring: &mut RingOf<R>, disk: &Disk) -> u64 {
+    ring.drop_oldest(disk);
+    ring.bytes()
+}
+
+/// Rows of an age above it go, a block at a time. By the earlier of both clocks, so that neither a wrong one here nor one in a PLC throws
+/// away what is there.
+fn drop_old<R: BlockRow>(ring: &Mutex<RingOf<R>>, disk: &Disk, now: Timestamp, age: Duration) {
+    let mut ring = ring.lock();
+    if let Some(newest) = ring.newest() {
+        ring.drop_before(disk, newest.min(now).minus(age), now);
+    }
+}
+
+fn wall_clock() -> Timestamp {
+    Timestamp::EPOCH.plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// Bounds of rings beside their rows.
+#[derive(Copy, Clone)]
+struct Bounds {
+    max_age: Option<Duration>,
+    machine_bytes: Option<u64>,
+}
+
+impl Bounds {
+    fn of(config: &StoreConfig) -> Self {
+        Self { max_age: config.max_age, machine_bytes: config.machine_bytes }
+    }
+}
+
 /// Rings of one stratum of samples.
 struct Sampled {
     features: Mutex<RingOf<FeatureRow>>,
@@ -161,6 +211,7 @@ pub struct SledStore {
     events: Mutex<RingOf<Event>>,
     values: Mutex<RingOf<ValueRow>>,
     blobs: Blobs,
+    bounds: Bounds,
     damaged_blocks: AtomicU64,
     disk: Disk,
     /// Dropped last.
@@ -199,7 +250,9 @@ impl SledStore {
             contents => (contents?, None),
         };
         let Contents { disk, machines, events, values, blobs, report } = contents;
-        let store = Self { machines, events, values, blobs, damaged_blocks: AtomicU64::new(report.damaged_blocks), disk, _lock: lock };
+        let bounds = Bounds::of(config);
+        let store =
+            Self { machines, events, values, blobs, bounds, damaged_blocks: AtomicU64::new(report.damaged_blocks), disk, _lock: lock };
         Ok((store, OpenReport { moved_aside, ..report }))
     }
 
@@ -320,6 +373,28 @@ impl SledStore {
         sampled.features.lock().push(&self.disk, row)
     }
 
+    /// What is too old or too much goes.
+    fn drop_oldest(&self) {
+        let Bounds { max_age, machine_bytes } = self.bounds;
+        if let Some(age) = max_age {
+            let now = wall_clock();
+            for machine in &self.machines {
+                drop_old(&machine.frames, &self.disk, now, age);
+                drop_old(&machine.features, &self.disk, now, age);
+                drop_old(&machine.history, &self.disk, now, age);
+                for sampled in &machine.samples {
+                    drop_old(&sampled.features, &self.disk, now, age);
+                    drop_old(&sampled.frames, &self.disk, now, age);
+                }
+            }
+            drop_old(&self.events, &self.disk, now, age);
+            drop_old(&self.values, &self.disk, now, age);
+        }
+        if let Some(most) = machine_bytes {
+            self.machines.iter().for_each(|machine| machine.drop_beyond(&self.disk, most));
+        }
+    }
+
     fn put(&self, key: &str, value: Vec<u8>) -> Result<(), StoreError> {
         check_value(key, value.len(), MAX_VALUE)?;
         self.disk.change(value_key(key), Some(value));
@@ -364,6 +439,7 @@ impl Store for SledStore {
 
     fn flush(&self) -> Result<(), StoreError> {
         self.settle_all();
+        self.drop_oldest();
         let trash = self.blobs.take_trash();
         let done = self.disk.flush();
         match done {

@@ -62,7 +62,7 @@ impl Driftgate {
     fn open(dir: &Path) -> anyhow::Result<Self> {
         let rows = ROWS as u32;
         let config =
-            StoreConfig { frame_rows: rows, feature_rows: rows, history_rows: rows, event_rows: rows, value_rows: rows, disk_reserve: 0 };
+            StoreConfig { frame_rows: rows, feature_rows: rows, history_rows: rows, event_rows: rows, value_rows: rows, disk_reserve: 0, max_age: None, machine_bytes: None };
         let machines: Vec<_> = (0..RINGS).map(|i| MachineLayout { name: format!("M{i}").into(), frames: 0, features: 0 }).collect();
         let (store, report) = SledStore::open(dir, &config, &machines)?;
         if let Some(problem) = report.problems().first() {

@@ -110,6 +110,8 @@ fn store(raw: RawStore, notes: &mut Notes<'_>) -> StoreConfig {
         event_rows: notes.within("store.event_rows", raw.event_rows, bounds::STORE_ROWS),
         value_rows: notes.within("store.value_rows", raw.value_rows, bounds::VALUE_ROWS),
         disk_reserve: u64::from(reserve) * 1_000_000,
+        max_age: raw.max_age.map(|_| notes.span_within("store.max_age", raw.max_age, bounds::STORE_AGE)),
+        machine_bytes: raw.machine_mb.map(|_| u64::from(notes.within("store.machine_mb", raw.machine_mb, bounds::MACHINE_MB)) * 1_000_000),
     }
 }
 

@@ -10,7 +10,16 @@ const ALL: Range<Timestamp> = Timestamp::MIN..Timestamp::from_nanos(i64::MAX);
 const MADE: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
 fn open(dir: &Path) -> SledStore {
-    let config = StoreConfig { frame_rows: 9, feature_rows: 1_000, history_rows: 9, event_rows: 9, value_rows: 9, disk_reserve: 0 };
+    let config = StoreConfig {
+        frame_rows: 9,
+        feature_rows: 1_000,
+        history_rows: 9,
+        event_rows: 9,
+        value_rows: 9,
+        disk_reserve: 0,
+        max_age: None,
+        machine_bytes: None,
+    };
     SledStore::open(dir, &config, &[MachineLayout { name: "A".into(), frames: 1, features: 2, samples: (2, 3) }]).unwrap().0
 }
 

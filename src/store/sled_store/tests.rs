@@ -14,7 +14,16 @@ mod damage;
 const ALL: Range<Timestamp> = Timestamp::MIN..Timestamp::from_nanos(i64::MAX);
 
 fn config(rows: u32) -> StoreConfig {
-    StoreConfig { frame_rows: rows, feature_rows: rows, history_rows: rows, event_rows: rows, value_rows: rows, disk_reserve: 0 }
+    StoreConfig {
+        frame_rows: rows,
+        feature_rows: rows,
+        history_rows: rows,
+        event_rows: rows,
+        value_rows: rows,
+        disk_reserve: 0,
+        max_age: None,
+        machine_bytes: None,
+    }
 }
 
 fn layout(name: &str) -> MachineLayout {
@@ -128,6 +137,57 @@ fn a_common_stratum_of_samples_pushes_no_rare_one_out() {
     let memory = MemoryStore::new(&config(3), 2);
     (2..40).for_each(|n| sample(&memory, 0, n).unwrap());
     assert_eq!(rows(&memory, 0), [37, 38, 39]);
+}
+
+#[test]
+fn the_oldest_rows_of_a_machine_go_where_it_has_too_many_bytes() {
+    let dir = TempDir::new().unwrap();
+    let bounded = StoreConfig { machine_bytes: Some(100_000), ..config(100_000) };
+    let layouts = [layout("A"), layout("B")];
+    let open = || SledStore::open(dir.path(), &bounded, &layouts).unwrap().0;
+    let store = open();
+    for n in 0..100 {
+        append(&store, 0, n * 50..(n + 1) * 50, 10);
+        store.flush().unwrap();
+    }
+    append(&store, 1, 0..100, 10);
+    store.flush().unwrap();
+    let size = |store: &SledStore| store.info().unwrap().iter().find(|i| i.ring == Ring::Features(0)).unwrap().bytes;
+    assert!((80_000..=100_000).contains(&size(&store)), "{}", size(&store));
+    let kept = numbers(&store, 0);
+    assert_eq!(kept.last(), Some(&4_999));
+    assert_eq!(kept, (kept[0]..5_000).collect::<Vec<_>>(), "the newest ones, without a gap");
+    assert_eq!(numbers(&store, 1).len(), 100, "another machine's are its own");
+    drop(store);
+    assert_eq!(numbers(&open(), 0), kept);
+}
+
+#[test]
+fn rows_go_by_their_age_whichever_clock_is_wrong() {
+    let hours = |n: u64| Duration::from_secs(3_600 * n);
+    let aged = StoreConfig { max_age: Some(hours(100)), ..config(100_000) };
+    // The gateway's clock is right, or years ahead of the rows.
+    for start in [wall_clock().minus(hours(500)), Timestamp::EPOCH.plus(hours(450_000))] {
+        let dir = TempDir::new().unwrap();
+        let store = SledStore::open(dir.path(), &aged, &[layout("A")]).unwrap().0;
+        let append = |n: u64, time| store.apply(Record::Features { machine: 0, row: FeatureRow { time, ..row(n, 40) } }).unwrap();
+        (0..500).for_each(|n| append(n, start.plus(hours(n))));
+        store.flush().unwrap();
+        let kept = numbers(&store, 0);
+        assert!(kept[0] <= 399 && kept[0] > 300, "to within a block: {}", kept[0]);
+        assert_eq!(kept.last(), Some(&499));
+        if start > Timestamp::EPOCH.plus(hours(450_000)) {
+            // A PLC's clock is years ahead.
+            append(500, wall_clock().plus(hours(90_000)));
+            store.flush().unwrap();
+            assert_eq!(numbers(&store, 0), [kept, vec![500]].concat());
+            // It is mended, and what it has left does not keep the rest from going.
+            (501..700).for_each(|n| append(n, start.plus(hours(n))));
+            store.flush().unwrap();
+            drop_old(&store.machines[0].features, &store.disk, start.plus(hours(800)), hours(100));
+            assert!(numbers(&store, 0)[0] > 500);
+        }
+    }
 }
 
 #[test]

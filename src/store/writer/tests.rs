@@ -17,7 +17,16 @@ struct Fragile {
 
 impl Fragile {
     fn new() -> Arc<Self> {
-        let config = StoreConfig { frame_rows: 10, feature_rows: 10, history_rows: 10, event_rows: 10, value_rows: 10, disk_reserve: 0 };
+        let config = StoreConfig {
+            frame_rows: 10,
+            feature_rows: 10,
+            history_rows: 10,
+            event_rows: 10,
+            value_rows: 10,
+            disk_reserve: 0,
+            max_age: None,
+            machine_bytes: None,
+        };
         Arc::new(Self {
             store: MemoryStore::new(&config, 1),
             full: AtomicBool::new(false),

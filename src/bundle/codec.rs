@@ -119,4 +119,26 @@ mod tests {
         let refused = good.check(&other.machines[0]).unwrap_err().to_string();
         assert!(refused.contains("`Speed` (Regression(50.0))") && refused.contains("Regression(60.0)"), "{refused}");
     }
+
+    #[test]
+    fn each_kind_of_model_is_trained_kept_and_finds_what_is_strange() {
+        for kind in ["isolation_forest", "kmeans", "gaussian_mixture", "pca"] {
+            let text = format!(
+                "[[machines]]\nname = \"M\"\nsignals = [\"a\", \"b\"]\n[machines.data_drift]\ntests = [\"kolmogorov_smirnov\"]\n\
+                 [[machines.models]]\nname = \"Wear\"\nkind = \"{kind}\"\nclusters = 2\ncontamination = 0.01\n"
+            );
+            let config = Config::parse(&text).unwrap();
+            let row = |i: u16| {
+                let (x, e) = (f64::from(i % 41), f64::from(i % 7) / 10.0);
+                TrainingRow { time: Timestamp::EPOCH, cells: vec![], features: vec![x, 2.0 * x + e] }
+            };
+            let training = Training { rows: (0..1000).map(row).collect(), ..Training::default() };
+            let (bytes, _) = encode(&training.train(&config.machines[0], "hash").unwrap()).unwrap();
+            let model = decode(&bytes).unwrap().0.models.remove(0);
+            assert_eq!((model.model.kind(), model.model.inputs()), (kind, 2));
+            // In standard deviations: ordinary one by one, but not together.
+            assert!(model.model.score(&[0.1, 0.1]) < model.threshold, "{kind}");
+            assert!(model.model.score(&[6.0, -6.0]) > model.threshold, "{kind}: {}", model.threshold);
+        }
+    }
 }

@@ -587,6 +587,8 @@ pub enum LabelValue {
 pub enum ModelKind {
     IsolationForest { trees: usize, samples: usize, seed: u64 },
     KMeans { clusters: usize, seed: u64 },
+    GaussianMixture { clusters: usize, seed: u64 },
+    Pca { explained: f64 },
 }
 
 /// A monitor: up to four tests, their thresholds, and the decision.

@@ -392,7 +392,8 @@ section! {
     RawModel {
         /// Its name: a letter, then letters, digits and `_`, 32 at most.
         name: String = Required(r#""Stator""#);
-        /// `isolation_forest` or `kmeans` (distance to the nearest cluster of healthy rows).
+        /// `isolation_forest`, `kmeans` (distance to the nearest cluster of healthy rows), `gaussian_mixture` (likelihood) or `pca`
+        /// (reconstruction error).
         kind: Kind = Default(r#""isolation_forest""#);
         /// Features it gets. Default: all of the machine.
         inputs: Vec<String> = Example(r#"["Current1", "Flux_rms"]"#);
@@ -400,8 +401,10 @@ section! {
         trees: usize = Default("100");
         /// Training rows that each tree sees; 8 to 65,536.
         samples: usize = Default("256");
-        /// Clusters of kmeans; 1 to 100.
+        /// Clusters of kmeans, components of gaussian_mixture; 1 to 100.
         clusters: usize = Default("8");
+        /// Share of the variance that the components of pca explain; greater than 0, below 1.
+        explained: f64 = Default("0.9");
         /// Seed of the random numbers: the same data and seed give the same model.
         seed: u64 = Default("1");
         /// Share of healthy training rows that may lie beyond the score's threshold; at least 0, below 0.5.
@@ -605,6 +608,8 @@ pub(super) enum CheckWord {
 pub(super) enum Kind {
     IsolationForest,
     KMeans,
+    GaussianMixture,
+    Pca,
 }
 
 words!(Parity, "parity", "none" => Parity::None, "even" => Parity::Even, "odd" => Parity::Odd);
@@ -621,7 +626,10 @@ words!(
     "trusted" => Written::Trusted, "fresh" => Written::Fresh, "alarm_word" => Written::AlarmWord, "heartbeat" => Written::Heartbeat,
 );
 words!(ExportFormat, "format", "parquet" => ExportFormat::Parquet, "csv" => ExportFormat::Csv);
-words!(Kind, "kind of model", "isolation_forest" => Kind::IsolationForest, "kmeans" => Kind::KMeans);
+words!(
+    Kind, "kind of model",
+    "isolation_forest" => Kind::IsolationForest, "kmeans" => Kind::KMeans, "gaussian_mixture" => Kind::GaussianMixture, "pca" => Kind::Pca,
+);
 words!(
     Statistic, "feature",
     "value" => Statistic::Value, "mean" => Statistic::Mean, "rms" => Statistic::Rms, "crest" => Statistic::Crest,

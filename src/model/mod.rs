@@ -1,13 +1,17 @@
 //! Fault-detection models: pure functions on slices of features.
 
+mod gaussian_mixture;
 mod isolation_forest;
 mod kmeans;
+mod pca;
 mod threshold;
 
 use serde::{Deserialize, Serialize};
 
+pub use gaussian_mixture::GaussianMixture;
 pub use isolation_forest::IsolationForest;
 pub use kmeans::KMeans;
+pub use pca::Pca;
 pub use threshold::tail_quantile;
 
 /// A trained model.
@@ -15,6 +19,9 @@ pub use threshold::tail_quantile;
 pub enum Model {
     IsolationForest(IsolationForest),
     KMeans(KMeans),
+    // Appended only: bundles have the position.
+    GaussianMixture(GaussianMixture),
+    Pca(Pca),
 }
 
 impl Model {
@@ -23,6 +30,8 @@ impl Model {
         match self {
             Self::IsolationForest(forest) => forest.score(inputs),
             Self::KMeans(kmeans) => kmeans.score(inputs),
+            Self::GaussianMixture(mixture) => mixture.score(inputs),
+            Self::Pca(pca) => pca.score(inputs),
         }
     }
 
@@ -31,6 +40,8 @@ impl Model {
         match self {
             Self::IsolationForest(forest) => forest.inputs(),
             Self::KMeans(kmeans) => kmeans.inputs(),
+            Self::GaussianMixture(mixture) => mixture.inputs(),
+            Self::Pca(pca) => pca.inputs(),
         }
     }
 
@@ -39,14 +50,18 @@ impl Model {
         match self {
             Self::IsolationForest(forest) => forest.is_sound(),
             Self::KMeans(kmeans) => kmeans.is_sound(),
+            Self::GaussianMixture(mixture) => mixture.is_sound(),
+            Self::Pca(pca) => pca.is_sound(),
         }
     }
 
-    /// `isolation_forest`, `kmeans`
+    /// `isolation_forest`, `kmeans`, `gaussian_mixture`, `pca`
     pub fn kind(&self) -> &'static str {
         match self {
             Self::IsolationForest(_) => "isolation_forest",
             Self::KMeans(_) => "kmeans",
+            Self::GaussianMixture(_) => "gaussian_mixture",
+            Self::Pca(_) => "pca",
         }
     }
 }
@@ -60,7 +75,7 @@ pub enum FitError {
     Shape { inputs: usize, values: usize },
     #[error("input {0} is not finite in some row; leave such rows out")]
     NotFinite(usize),
-    #[error("the clusters do not settle: {0}; try fewer")]
+    #[error("the model does not settle: {0}; try fewer clusters, or other inputs")]
     NoConvergence(String),
 }
 

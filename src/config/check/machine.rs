@@ -203,6 +203,10 @@ fn model(mut raw: RawModel, features: &[FeatureConfig], sources: &[SourceConfig]
         let hint = format!("greater than 0, at most {}; leave it out for the threshold from training", bounds::SCORE_THRESHOLD);
         notes.fault(&join(path, "score_threshold"), format!("out of range: `{threshold}`"), hint);
     }
+    let explained = raw.explained.unwrap_or(bounds::EXPLAINED);
+    if !(explained > 0.0 && explained < 1.0) {
+        notes.fault(&join(path, "explained"), format!("out of range: `{explained}`"), "greater than 0, below 1".to_string());
+    }
     ModelConfig {
         name,
         kind: match raw.kind.unwrap_or(Kind::IsolationForest) {
@@ -215,6 +219,11 @@ fn model(mut raw: RawModel, features: &[FeatureConfig], sources: &[SourceConfig]
                 clusters: notes.within(&join(path, "clusters"), raw.clusters, bounds::CLUSTERS),
                 seed: raw.seed.unwrap_or(bounds::SEED),
             },
+            Kind::GaussianMixture => ModelKind::GaussianMixture {
+                clusters: notes.within(&join(path, "clusters"), raw.clusters, bounds::CLUSTERS),
+                seed: raw.seed.unwrap_or(bounds::SEED),
+            },
+            Kind::Pca => ModelKind::Pca { explained },
         },
         inputs: inputs(raw.inputs, features, path, notes),
         contamination,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use driftgate::model::{GaussianMixture, IsolationForest, KMeans, Model, Pca};
+use driftgate::model::{GaussianMixture, IsolationForest, KMeans, Model, OneClassSvm, Pca};
 
 const FIT: usize = 400;
 const HEALTHY: usize = 200;
@@ -42,10 +42,11 @@ fn detectors_find_what_those_of_scikit_learn_find() {
         let rows: Vec<Vec<f64>> = text.lines().map(|l| l.split(',').map(|x| x.parse().unwrap()).collect()).collect();
         let (width, (fit, test)) = (rows[0].len(), rows.split_at(FIT));
         let fit = fit.concat();
-        let detectors: [(&str, &dyn Fn(u64) -> Model); 4] = [
+        let detectors: [(&str, &dyn Fn(u64) -> Model); 5] = [
             ("isolation_forest", &|seed| Model::IsolationForest(IsolationForest::fit(&fit, width, 100, 256, seed).unwrap())),
             ("kmeans", &|seed| Model::KMeans(KMeans::fit(&fit, width, 2, seed).unwrap())),
             ("gaussian_mixture", &|seed| Model::GaussianMixture(GaussianMixture::fit(&fit, width, 2, seed).unwrap())),
+            ("one_class_svm", &|seed| Model::OneClassSvm(OneClassSvm::fit(&fit, width, 0.05, seed).unwrap())),
             ("pca", &|_| Model::Pca(Pca::fit(&fit, width, 0.9).unwrap())),
         ];
         for (kind, detector) in detectors {

@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_model_is_trained_kept_and_finds_what_is_strange() {
-        for kind in ["isolation_forest", "kmeans", "gaussian_mixture", "pca"] {
+        for kind in ["isolation_forest", "kmeans", "gaussian_mixture", "pca", "one_class_svm"] {
             let text = format!(
                 "[[machines]]\nname = \"M\"\nsignals = [\"a\", \"b\"]\n[machines.data_drift]\ntests = [\"kolmogorov_smirnov\"]\n\
                  [[machines.models]]\nname = \"Wear\"\nkind = \"{kind}\"\nclusters = 2\ncontamination = 0.01\n"

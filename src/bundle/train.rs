@@ -7,7 +7,7 @@ use crate::config::{MachineConfig, ModelConfig, ModelKind, MonitorConfig};
 use crate::drift::calibrate::{Answer, Calibration, HealthyRows, Subject, calibrate};
 use crate::drift::metric::Reference;
 use crate::drift::{MonitorParams, REFERENCE_CAP};
-use crate::model::{FitError, GaussianMixture, IsolationForest, KMeans, Model, Pca, tail_quantile};
+use crate::model::{FitError, GaussianMixture, IsolationForest, KMeans, Model, OneClassSvm, Pca, tail_quantile};
 use crate::regime::{Cell, Located, Point, RegimeTable, Regression};
 use crate::types::Timestamp;
 
@@ -201,6 +201,7 @@ impl Training {
             ModelKind::KMeans { clusters, seed } => KMeans::fit(&fit, width, clusters, seed).map(Model::KMeans),
             ModelKind::GaussianMixture { clusters, seed } => GaussianMixture::fit(&fit, width, clusters, seed).map(Model::GaussianMixture),
             ModelKind::Pca { explained } => Pca::fit(&fit, width, explained).map(Model::Pca),
+            ModelKind::OneClassSvm { nu, seed } => OneClassSvm::fit(&fit, width, nu, seed).map(Model::OneClassSvm),
         };
         let trained = trained.map_err(|cause| TrainError::Fit { model: model.name.to_string(), cause })?;
         let scores: Vec<Vec<f64>> = held.iter().map(|rows| rows.iter().map(|r| trained.score(r)).collect()).collect();

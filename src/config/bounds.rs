@@ -88,6 +88,7 @@ pub(super) const MAX_CHECKS: usize = 100;
 pub(super) const TARGET_ROWS: Bound<u32> = bound(1_000, 1, 1_000_000);
 pub(super) const STORE_AGE: Bound<Duration> = bound(Duration::from_secs(90 * 86_400), HOUR, Duration::from_secs(3_650 * 86_400));
 pub(super) const MACHINE_MB: Bound<u32> = bound(500, 1, 1_000_000);
+pub(super) const NU: f64 = 0.05;
 pub(super) const EXPLAINED: f64 = 0.9;
 pub(super) const ROWS_BEFORE: Bound<u32> = bound(200, 0, 1_000_000);
 pub(super) const SAMPLE_EVERY: Bound<Duration> = bound(Duration::from_secs(60), MS_100, DAY);

@@ -589,6 +589,7 @@ pub enum ModelKind {
     KMeans { clusters: usize, seed: u64 },
     GaussianMixture { clusters: usize, seed: u64 },
     Pca { explained: f64 },
+    OneClassSvm { nu: f64, seed: u64 },
 }
 
 /// A monitor: up to four tests, their thresholds, and the decision.

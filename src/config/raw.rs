@@ -392,8 +392,8 @@ section! {
     RawModel {
         /// Its name: a letter, then letters, digits and `_`, 32 at most.
         name: String = Required(r#""Stator""#);
-        /// `isolation_forest`, `kmeans` (distance to the nearest cluster of healthy rows), `gaussian_mixture` (likelihood) or `pca`
-        /// (reconstruction error).
+        /// `isolation_forest`, `kmeans` (distance to the nearest cluster of healthy rows), `gaussian_mixture` (likelihood), `pca`
+        /// (reconstruction error) or `one_class_svm` (boundary).
         kind: Kind = Default(r#""isolation_forest""#);
         /// Features it gets. Default: all of the machine.
         inputs: Vec<String> = Example(r#"["Current1", "Flux_rms"]"#);
@@ -405,6 +405,8 @@ section! {
         clusters: usize = Default("8");
         /// Share of the variance that the components of pca explain; greater than 0, below 1.
         explained: f64 = Default("0.9");
+        /// Share of rows that one_class_svm may leave outside its boundary; greater than 0, at most 0.5.
+        nu: f64 = Default("0.05");
         /// Seed of the random numbers: the same data and seed give the same model.
         seed: u64 = Default("1");
         /// Share of healthy training rows that may lie beyond the score's threshold; at least 0, below 0.5.
@@ -610,6 +612,7 @@ pub(super) enum Kind {
     KMeans,
     GaussianMixture,
     Pca,
+    OneClassSvm,
 }
 
 words!(Parity, "parity", "none" => Parity::None, "even" => Parity::Even, "odd" => Parity::Odd);
@@ -629,6 +632,7 @@ words!(ExportFormat, "format", "parquet" => ExportFormat::Parquet, "csv" => Expo
 words!(
     Kind, "kind of model",
     "isolation_forest" => Kind::IsolationForest, "kmeans" => Kind::KMeans, "gaussian_mixture" => Kind::GaussianMixture, "pca" => Kind::Pca,
+    "one_class_svm" => Kind::OneClassSvm,
 );
 words!(
     Statistic, "feature",

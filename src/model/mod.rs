@@ -3,6 +3,7 @@
 mod gaussian_mixture;
 mod isolation_forest;
 mod kmeans;
+mod one_class_svm;
 mod pca;
 mod threshold;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use gaussian_mixture::GaussianMixture;
 pub use isolation_forest::IsolationForest;
 pub use kmeans::KMeans;
+pub use one_class_svm::OneClassSvm;
 pub use pca::Pca;
 pub use threshold::tail_quantile;
 
@@ -22,6 +24,7 @@ pub enum Model {
     // Appended only: bundles have the position.
     GaussianMixture(GaussianMixture),
     Pca(Pca),
+    OneClassSvm(OneClassSvm),
 }
 
 impl Model {
@@ -32,6 +35,7 @@ impl Model {
             Self::KMeans(kmeans) => kmeans.score(inputs),
             Self::GaussianMixture(mixture) => mixture.score(inputs),
             Self::Pca(pca) => pca.score(inputs),
+            Self::OneClassSvm(svm) => svm.score(inputs),
         }
     }
 
@@ -42,6 +46,7 @@ impl Model {
             Self::KMeans(kmeans) => kmeans.inputs(),
             Self::GaussianMixture(mixture) => mixture.inputs(),
             Self::Pca(pca) => pca.inputs(),
+            Self::OneClassSvm(svm) => svm.inputs(),
         }
     }
 
@@ -52,16 +57,18 @@ impl Model {
             Self::KMeans(kmeans) => kmeans.is_sound(),
             Self::GaussianMixture(mixture) => mixture.is_sound(),
             Self::Pca(pca) => pca.is_sound(),
+            Self::OneClassSvm(svm) => svm.is_sound(),
         }
     }
 
-    /// `isolation_forest`, `kmeans`, `gaussian_mixture`, `pca`
+    /// `isolation_forest`, `kmeans`, `gaussian_mixture`, `pca`, `one_class_svm`
     pub fn kind(&self) -> &'static str {
         match self {
             Self::IsolationForest(_) => "isolation_forest",
             Self::KMeans(_) => "kmeans",
             Self::GaussianMixture(_) => "gaussian_mixture",
             Self::Pca(_) => "pca",
+            Self::OneClassSvm(_) => "one_class_svm",
         }
     }
 }

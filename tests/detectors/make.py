@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
+from sklearn.svm import OneClassSVM
 
 HERE = Path(__file__).parent
 FIT, HEALTHY, FAULTY = 400, 200, 100
@@ -42,6 +43,7 @@ def scores(fit, test):
     yield "isolation_forest", [-IsolationForest(n_estimators=100, max_samples=256, random_state=s).fit(fit).score_samples(test) for s in SEEDS]
     yield "kmeans", [KMeans(2, n_init=10, random_state=s).fit(fit).transform(test).min(axis=1) for s in SEEDS]
     yield "gaussian_mixture", [-GaussianMixture(2, n_init=3, random_state=s).fit(fit).score_samples(test) for s in SEEDS]
+    yield "one_class_svm", [-OneClassSVM(nu=0.05, gamma="scale").fit(fit).score_samples(test)]
     pca = PCA(0.9, svd_solver="full").fit(fit)
     yield "pca", [np.linalg.norm(test - pca.inverse_transform(pca.transform(test)), axis=1)]
 

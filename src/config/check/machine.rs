@@ -207,6 +207,10 @@ fn model(mut raw: RawModel, features: &[FeatureConfig], sources: &[SourceConfig]
     if !(explained > 0.0 && explained < 1.0) {
         notes.fault(&join(path, "explained"), format!("out of range: `{explained}`"), "greater than 0, below 1".to_string());
     }
+    let nu = raw.nu.unwrap_or(bounds::NU);
+    if !(nu > 0.0 && nu <= 0.5) {
+        notes.fault(&join(path, "nu"), format!("out of range: `{nu}`"), "greater than 0, at most 0.5".to_string());
+    }
     ModelConfig {
         name,
         kind: match raw.kind.unwrap_or(Kind::IsolationForest) {
@@ -224,6 +228,7 @@ fn model(mut raw: RawModel, features: &[FeatureConfig], sources: &[SourceConfig]
                 seed: raw.seed.unwrap_or(bounds::SEED),
             },
             Kind::Pca => ModelKind::Pca { explained },
+            Kind::OneClassSvm => ModelKind::OneClassSvm { nu, seed: raw.seed.unwrap_or(bounds::SEED) },
         },
         inputs: inputs(raw.inputs, features, path, notes),
         contamination,
